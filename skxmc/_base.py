@@ -1,0 +1,325 @@
+"""What all estimators share: the contract with scikit-learn and with sparse labels."""
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skxmc import _nn
+from skxmc._blocks import padded_blocks
+from skxmc._targets import encode_targets
+from skxmc._topk import check_k, ranking_to_csr
+from skxmc._validation import check_dense_fits, check_structure
+from skxmc.metrics import precision_at_k
+
+# Dense probabilities stay this far from 0 and 1, where a logarithm would not be finite.
+_TINY = 1e-7
+
+# Training rows whose precision is shown while nothing is held out.
+_N_SHOWN_ROWS = 512
+
+
+class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Template of the estimators: validation, containers, training options.
+
+    A subclass adds its parameters and two hooks, `_fit_model` and `_rank`.
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "threshold": [Interval(Real, 0, 1, closed="both")],
+        "n_top_labels": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": [list, None],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _fit_model(self, X, Y, form, device, rng):
+        """Fit on CSR X and indicator Y; return the fitted attributes in a dict."""
+
+    @abstractmethod
+    def _rank(self, X, k):
+        """Rank labels of a block of rows: (indices, scores in [0, 1]), both (n, k)."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Fit the model.
+
+        If this raises or is interrupted, the estimator is left as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows; any sparse format. Converted to float32.
+        y : {array-like, sparse matrix or array}
+            Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label
+            a row, shape (n_samples,). Its container is that of the predictions.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        before = dict(self.__dict__)
+        try:
+            X, Y, form = self._validate_fit_data(X, y)
+            device = _nn.resolve_device(self.device)
+            rng = check_random_state(self.random_state)
+            fitted = self._fit_model(X, Y, form, device, rng)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        self.__dict__.update(fitted, classes_=form.classes, _form=form)
+        return self
+
+    def predict(self, X, *, k=None, threshold=None):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows.
+        k : int, default=None
+            Keep the `k` most probable labels of each row, whatever their probability
+            (with `threshold`: those of the `k` that reach it). Ignored for 1-D y.
+        threshold : float, default=None
+            Keep labels of at least this probability; None stands for the parameter
+            `threshold`, if `k` is None too. Ignored for 1-D y.
+
+        Returns
+        -------
+        y : ndarray or CSR of shape (n_samples,) or (n_samples, n_labels)
+            In the form and type of the y of `fit`.
+        """
+        check_is_fitted(self)
+        form = self._form
+        if form.is_single_label:
+            return form.classes[self.predict_topk(X, k=1)[0][:, 0]]
+        if threshold is None:
+            threshold = self.threshold if k is None else 0.0
+        indices, scores = self.predict_topk(X, k=self._n_kept() if k is None else k)
+        kept = np.where((scores >= threshold) & (scores > 0), indices, -1)
+        if form.is_sparse:
+            ones = np.ones(kept.shape, dtype=form.dtype)
+            return ranking_to_csr(kept, ones, form.n_labels, form.kind)
+        return self._scatter(kept, np.ones(kept.shape, form.dtype))
+
+    def predict_proba(self, X):
+        """Predict label probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows.
+
+        Returns
+        -------
+        P : ndarray or CSR of shape (n_samples, n_labels), float32
+            For sparse y at `fit` a CSR of the same kind with the `n_top_labels` best
+            labels of each row. Otherwise an array, strictly between 0 and 1; its rows
+            sum to 1 for 1-D y.
+
+        Raises
+        ------
+        ValueError
+            If a dense array would be too large.
+        """
+        check_is_fitted(self)
+        form = self._form
+        indices, scores = self.predict_topk(X, k=self._n_kept())
+        if form.is_sparse:
+            return ranking_to_csr(indices, scores, form.n_labels, form.kind)
+        P = self._scatter(indices, scores)
+        P = np.clip(P, _TINY, 1 - _TINY)
+        return P / P.sum(axis=1, keepdims=True) if form.is_single_label else P
+
+    def predict_topk(self, X, k=5):
+        """Rank the most probable labels: the way to use a model with many labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows.
+        k : int, default=5
+            How many labels to rank.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_samples, k), intp
+            Positions in `classes_`, best first; ties by lowest position.
+        scores : ndarray of shape (n_samples, k), float32
+            Their probabilities.
+
+        Raises
+        ------
+        ValueError
+            If `k` is larger than the number of labels.
+        """
+        check_is_fitted(self)
+        check_k(k, self._form.n_labels)
+        check_structure(X, "X")
+        X = _to_csr(_checked(self, X, reset=False))
+        check_dense_fits(
+            (X.shape[0], k),
+            "fit with sparse y for sparse predictions, or use predict_topk with a "
+            "smaller k",
+        )
+        parts = [
+            [part[:n_true] for part in self._rank(block, k)]
+            for block, n_true in padded_blocks(X)
+        ]
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+    def score(self, X, y):
+        """Compute precision@1, which for 1-D y is accuracy.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows.
+        y : {array-like, sparse matrix or array}
+            True labels in the form of `fit`.
+
+        Returns
+        -------
+        score : float
+            Share of rows whose most probable label is true.
+        """
+        ranking = self.predict_topk(X, k=1)
+        if not self._form.is_single_label:
+            return precision_at_k(y, ranking, k=1)
+        return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
+
+    def _validate_fit_data(self, X, y):
+        _nn.check_callbacks(self.callbacks or ())
+        _check_layer_sizes(self.hidden_layer_sizes)
+        check_structure(X, "X")
+        check_structure(y, "Y")
+        if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple):
+            type_of_target(y)  # refuses lists of label lists, and says what to use
+        X, y = _checked(self, X, y, multi_output=True)
+        Y, form = encode_targets(y)
+        if not form.is_single_label:
+            _warn_constant_labels(Y)
+        return _to_csr(X), Y, form
+
+    def _held_out_rows(self, n_samples, rng):
+        """Draw the rows that early stopping watches; none without it."""
+        rows = np.arange(n_samples)
+        if not self.early_stopping:
+            return rows[:0]
+        seed = rng.randint(2**31)
+        split = train_test_split(
+            rows, test_size=self.validation_fraction, random_state=seed
+        )
+        return np.sort(split[1])
+
+    def _train(self, module, X, targets, held_out, criterion, precision, device, rng):
+        """Train `module` from rows of X to rows of `targets` but for those held out.
+
+        `precision(module, rows)` is precision@1 of a module on rows of X; it decides
+        when to stop early, and is shown on some training rows otherwise.
+        """
+        callbacks = list(self.callbacks or ())
+        train_rows = np.delete(np.arange(X.shape[0]), held_out)
+        validation = None
+        if len(held_out):
+            validation = _nn.SparseDataset(X[held_out], targets[held_out])
+            watch = ("valid_precision_at_1", self.n_iter_no_change)
+            score = partial(precision, rows=held_out)
+            callbacks.append(_nn.MonitorPrecision(score, *watch))
+        elif self.verbose:
+            score = partial(precision, rows=train_rows[:_N_SHOWN_ROWS])
+            callbacks.append(_nn.MonitorPrecision(score, "train_precision_at_1"))
+        return _nn.train(
+            module,
+            _nn.SparseDataset(X[train_rows], targets[train_rows]),
+            criterion=criterion,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            callbacks=callbacks,
+            validation=validation,
+            verbose=int(self.verbose),
+            device=device,
+            seed=rng.randint(2**31),
+        )
+
+    def _n_kept(self):
+        """How many labels a row of `predict` or `predict_proba` may hold."""
+        n_labels = self._form.n_labels
+        return min(self.n_top_labels, n_labels) if self._form.is_sparse else n_labels
+
+    def _scatter(self, indices, values):
+        """Make a dense (n, L) array of a ranking; index -1 is left out."""
+        out = np.zeros((len(indices), self._form.n_labels), dtype=values.dtype)
+        rows = np.nonzero(indices >= 0)[0]
+        out[rows, indices[indices >= 0]] = values[indices >= 0]
+        return out
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _checked(estimator, X, y="no_validation", **options):
+    # Overflow in the cast to float32 is reported as an infinite value instead.
+    with np.errstate(over="ignore"):
+        return validate_data(
+            estimator, X, y, accept_sparse="csr", dtype=np.float32, **options
+        )
+
+
+def _check_layer_sizes(sizes):
+    for size in sizes:
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} holds {size!r}; pass whole numbers of "
+                "at least 1."
+            )
+
+
+def _to_csr(X):
+    """Return X as a canonical CSR array; one that is not is copied first."""
+    X = sp.csr_array(X)
+    if not X.has_canonical_format or (X.data == 0).any():
+        X = X.copy()
+        X.sum_duplicates()
+        X.eliminate_zeros()
+    return X
+
+
+def _warn_constant_labels(Y):
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    n_empty, n_full = np.sum(counts == 0), np.sum(counts == Y.shape[0])
+    if n_empty or n_full:
+        warnings.warn(
+            f"Of {Y.shape[1]} labels, {n_empty} have no positive row and cannot be "
+            f"learned, and {n_full} have only positive rows.",
+            UserWarning,
+            stacklevel=4,
+        )

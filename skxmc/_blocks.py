@@ -1,0 +1,29 @@
+"""Rows in blocks of one size."""
+
+import numpy as np
+import scipy.sparse as sp
+
+#: Rows that are predicted together.
+BLOCK_ROWS = 64
+
+
+def padded_blocks(X):
+    """Yield (block, number of true rows) with `BLOCK_ROWS` rows in every block.
+
+    A matrix product may round a row differently in a matrix of another height. With the
+    last block filled up by empty rows, all products have one shape, and a row gives the
+    same result, bit for bit, whatever it is predicted together with.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+        Rows to cut up.
+    """
+    for start in range(0, X.shape[0], BLOCK_ROWS):
+        block = X[start : start + BLOCK_ROWS]
+        n_true = block.shape[0]
+        if n_true < BLOCK_ROWS:
+            indptr = np.pad(block.indptr, (0, BLOCK_ROWS - n_true), mode="edge")
+            parts = (block.data, block.indices, indptr)
+            block = sp.csr_array(parts, shape=(BLOCK_ROWS, X.shape[1]))
+        yield block, n_true

@@ -1,0 +1,108 @@
+"""skorch callbacks: stop in time, keep the best weights, show progress."""
+
+import math
+
+from skorch.callbacks import Callback
+from tqdm import tqdm
+
+from skxmc.exceptions import TrainingDivergedError
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end training early, successfully."""
+
+
+class StopOnDivergence(Callback):
+    """Raise `TrainingDivergedError` as soon as a batch has no finite loss."""
+
+    def on_batch_end(self, net, training=False, loss=None, **kwargs):
+        """Check the loss of a training batch."""
+        if training and not math.isfinite(loss.item()):
+            raise TrainingDivergedError(
+                f"The training loss became {loss.item()} in epoch {len(net.history)}, "
+                f"batch {len(net.history[-1, 'batches'])}, at lr={net.lr}; try a lower "
+                "lr or rescale X."
+            )
+
+
+class MonitorPrecision(Callback):
+    """Record precision@1 after each epoch and, on request, keep the best epoch.
+
+    Parameters
+    ----------
+    score : callable
+        Takes the module in evaluation mode, returns precision@1.
+    name : str
+        Key in the history.
+    patience : int or None
+        Stop after so many epochs without a better score, and put the best weights back.
+        None only records. The weights before the first epoch take part.
+    """
+
+    def __init__(self, score, name, patience=None):
+        self.score, self.name, self.patience = score, name, patience
+
+    def on_train_begin(self, net, **kwargs):
+        """Score the weights that training starts from."""
+        if self.patience is not None:
+            self._keep(net, self._score(net))
+
+    def on_epoch_end(self, net, **kwargs):
+        """Score the epoch and decide whether to go on."""
+        score = self._score(net)
+        net.history.record(self.name, score)
+        if self.patience is None:
+            return
+        if score > self.best_score_:
+            self._keep(net, score)
+        else:
+            self.misses_ += 1
+        net.history.record(f"{self.name}_best", self.misses_ == 0)
+        if self.misses_ >= self.patience:
+            raise StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        """Put the best weights back."""
+        if self.patience is not None:
+            for parameter, best in zip(_trained(net), self.best_weights_, strict=True):
+                parameter.data.copy_(best)
+
+    def _score(self, net):
+        net.module_.eval()
+        return self.score(net.module_)
+
+    def _keep(self, net, score):
+        self.best_score_, self.misses_ = score, 0
+        self.best_weights_ = [p.detach().clone() for p in _trained(net)]
+
+
+def _trained(net):
+    return [p for p in net.module_.parameters() if p.requires_grad]
+
+
+class ShowProgress(Callback):
+    """One progress bar over all batches of all epochs, with loss and precision@1."""
+
+    def __init__(self, n_batches):
+        self.n_batches = n_batches
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(total=self.n_batches, unit="batch", desc="fit")
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Advance by one batch."""
+        if training:
+            self.bar_.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        """Show the figures of the epoch."""
+        row = net.history[-1]
+        shown = {"epoch": row["epoch"], "loss": f"{row['train_loss']:.4f}"}
+        for key in row.keys() & {"train_precision_at_1", "valid_precision_at_1"}:
+            shown["P@1"] = f"{row[key]:.3f}"
+        self.bar_.set_postfix(shown)
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar."""
+        self.bar_.close()

@@ -1,0 +1,99 @@
+"""A trained module as a function from CSR rows to an array."""
+
+import copy
+import warnings
+
+import numpy as np
+import torch
+
+from skxmc._blocks import padded_blocks
+from skxmc._nn._sparse import SparseRows
+from skxmc._nn._threads import limited_threads
+
+
+class Encoder:
+    """Apply a trained module to rows, the same to each whatever the batch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps `SparseRows` (n_rows, n_features) to (n_rows, n_outputs).
+    device : torch.device
+        Where to compute. An unpickled encoder falls back to the CPU, with a warning,
+        where there is no such device.
+    """
+
+    def __init__(self, module, device):
+        self.module, self.device = module.eval().to(device), device
+
+    def __call__(self, X):
+        """Map a CSR matrix (n, n_features) to a float32 ndarray (n, n_outputs)."""
+        with limited_threads(one_thread=True), torch.inference_mode():
+            outputs = [self._encode(block)[:n] for block, n in padded_blocks(X)]
+        return np.concatenate(outputs)
+
+    def _encode(self, block):
+        return self.module(SparseRows.from_csr(block).to(self.device)).cpu().numpy()
+
+    @property
+    def n_bytes(self):
+        """Memory of the weights in bytes."""
+        return sum(p.numel() * p.element_size() for p in self.module.parameters())
+
+    def __getstate__(self):
+        on_cpu = self.device.type == "cpu"
+        module = self.module if on_cpu else copy.deepcopy(self.module).cpu()
+        return {"module": module, "device": str(self.device)}
+
+    def __setstate__(self, state):
+        device = torch.device(state["device"])
+        if device.type == "cuda" and not torch.cuda.is_available():
+            warnings.warn(
+                f"The model was trained on {device}, which is not available here; "
+                "it will predict on the CPU.",
+                UserWarning,
+                stacklevel=2,
+            )
+            device = torch.device("cpu")
+        self.module, self.device = state["module"].to(device), device
+
+
+def resolve_device(device):
+    """Return the torch device that the parameter `device` names.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or no such device is available.
+    """
+    if device == "auto":
+        return torch.device(_best_device())
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is not the name of a device; use 'auto', 'cpu', "
+            "'cuda', 'cuda:0' or 'mps'."
+        ) from error
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(resolved.type, False):
+        raise ValueError(
+            f"device={device!r} requested but torch.{resolved.type}.is_available() is "
+            "False; use 'cpu' or 'auto'."
+        )
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} requested but there are only "
+            f"{torch.cuda.device_count()} CUDA devices; use 'cuda' or 'auto'."
+        )
+    return resolved
+
+
+def _best_device():
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,115 @@
+"""Networks on sparse rows."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from skxmc._nn._sparse import SparseLinear
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from its own generator, never from torch's global one."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.generator = None  # set for training by `seed_dropout`
+
+    def forward(self, h):
+        """Zero each entry with probability p and scale the rest by 1 / (1 - p)."""
+        if not self.training or self.p == 0:
+            return h
+        keep = torch.empty_like(h).bernoulli_(1 - self.p, generator=self.generator)
+        return h * keep.div_(1 - self.p)
+
+
+def seed_dropout(module, generator):
+    """Give all dropout layers of `module` a generator, or None to take it away."""
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
+class SparseEncoder(nn.Module):
+    """Multi-layer perceptron on sparse rows, optionally beside a fixed linear map.
+
+    ``f(x) = x @ linear_weight + linear_bias + mlp(input_scale * x)``. With the linear
+    map given, the perceptron starts at zero and learns what the map leaves over.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+        Sizes of the input and the output.
+    hidden_layer_sizes : sequence of int
+        Units of the hidden layers; empty for a linear model.
+    dropout : float
+        Probability of dropping a hidden unit in training.
+    input_scale : float
+        What rows are multiplied with, 1 / (their root mean square norm).
+    linear : tuple of (weight, bias) or None
+        Arrays of shape (n_features, n_outputs) and (n_outputs,).
+    seed : int
+        Seeds the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_features,
+        n_outputs,
+        hidden_layer_sizes,
+        *,
+        dropout,
+        input_scale,
+        linear,
+        seed,
+    ):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.n_features, self.input_scale = n_features, input_scale
+        sizes = [*hidden_layer_sizes, n_outputs]
+        is_residual = linear is not None
+        self.linear_weight = self.linear_bias = self.first = None
+        if is_residual:
+            weight, bias = map(torch.from_numpy, linear)
+            self.linear_weight = nn.Parameter(weight, requires_grad=False)
+            self.linear_bias = nn.Parameter(bias, requires_grad=False)
+        if is_residual and not hidden_layer_sizes:
+            return
+        # Rows of norm 1 then have pre-activations of variance 2 / width (He et al.).
+        self.first = SparseLinear(
+            n_features, sizes[0], std=math.sqrt(2 / sizes[0]), generator=generator
+        )
+        self.first_bias = nn.Parameter(torch.zeros(sizes[0]))
+        layers: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
+            is_last = i == len(sizes) - 2
+            layers += [nn.ReLU(), Dropout(dropout)]
+            layers += [_dense(n_in, n_out, generator, zero=is_last and is_residual)]
+        self.rest = nn.Sequential(*layers)
+
+    def forward(self, x):
+        """Map `SparseRows` (n_rows, n_features) to (n_rows, n_outputs)."""
+        out = 0
+        if self.first is not None:
+            h = self.first(x.scaled(self.input_scale)) + self.first_bias  # (n, h_1)
+            out = self.rest(h)  # (n, n_outputs)
+        if self.linear_weight is not None:
+            out = out + x.matmul(self.linear_weight) + self.linear_bias
+        return out
+
+    @property
+    def is_trainable(self):
+        """Whether there is anything beside the fixed linear map."""
+        return self.first is not None
+
+
+def _dense(n_in, n_out, generator, *, zero):
+    # skip_init: nn.Linear would draw its weights from torch's global generator.
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    bound = 0.0 if zero else 1 / math.sqrt(n_in)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.zero_()
+    return layer

@@ -1,0 +1,152 @@
+"""The training engine: skorch's loop over sparse batches."""
+
+import math
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
+from skorch.history import History
+from torch.optim.lr_scheduler import OneCycleLR
+
+from skxmc._nn._callbacks import ShowProgress, StopOnDivergence, StopTraining
+from skxmc._nn._data import whole_batch
+from skxmc._nn._modules import seed_dropout
+from skxmc._nn._optim import RowSparseAdamW
+from skxmc._nn._threads import limited_threads
+
+# Below so many multiply-adds of dense layers in a step, one thread is the fastest.
+_MIN_PARALLEL_WORK = 10**9
+
+
+class SparseNet(NeuralNet):
+    """skorch network whose batches are `SparseRows`, which skorch does not know."""
+
+    def infer(self, x, **fit_params):
+        """Run the module on a batch."""
+        return self.module_(x.to(self.device), **fit_params)
+
+
+def train(
+    module,
+    dataset,
+    *,
+    criterion,
+    max_epochs,
+    batch_size,
+    lr,
+    weight_decay,
+    callbacks=(),
+    validation=None,
+    verbose=0,
+    device="cpu",
+    seed=0,
+):
+    """Train a module in place and return skorch's history.
+
+    Unlike skorch's own `fit`, this lets Ctrl-C through, seeds its own generators and
+    leaves torch's global one alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps `SparseRows` to what `criterion` takes.
+    dataset, validation : SparseDataset
+        Training data, and held-out data or None.
+    criterion : type of torch.nn.Module
+        The loss.
+    max_epochs, batch_size, lr, weight_decay
+        As in the estimators. The learning rate rises to `lr` over a tenth of the steps
+        and falls to zero over the others.
+    callbacks : sequence of skorch callbacks
+        Run beside skorch's own.
+    verbose : int
+        0 silent, 1 a progress bar, 2 and more skorch's table of epochs too.
+    device : torch.device or str
+        Where to compute.
+    seed : int
+        Seeds the order of the rows and dropout.
+
+    Returns
+    -------
+    history : skorch.history.History
+        One row an epoch; empty if the module has nothing to train.
+    """
+    if not any(p.requires_grad for p in module.parameters()):
+        return History()
+    n_batches = math.ceil(len(dataset) / batch_size) * max_epochs
+    schedule = LRScheduler(
+        OneCycleLR, max_lr=lr, total_steps=n_batches, pct_start=0.1, step_every="batch"
+    )
+    loader = {"collate_fn": whole_batch, "generator": _generator("cpu", seed)}
+    net = SparseNet(
+        module,
+        criterion=criterion,
+        optimizer=RowSparseAdamW,
+        optimizer__weight_decay=weight_decay,
+        lr=lr,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        iterator_train__shuffle=True,
+        **{f"iterator_train__{key}": value for key, value in loader.items()},
+        **{f"iterator_valid__{key}": value for key, value in loader.items()},
+        train_split=None if validation is None else predefined_split(validation),
+        callbacks=[
+            StopOnDivergence(),
+            schedule,
+            *callbacks,
+            *([ShowProgress(n_batches)] if verbose else []),
+        ],
+        verbose=max(0, verbose - 1),
+        device=str(device),
+    )
+    if verbose < 2:
+        net.set_params(callbacks__print_log=None)
+    seed_dropout(module, _generator(device, seed))
+    try:
+        with limited_threads(_step_work(module, batch_size) < _MIN_PARALLEL_WORK):
+            _run(net, dataset)
+    finally:
+        seed_dropout(module, None)
+    return net.history
+
+
+def check_callbacks(callbacks):
+    """Raise ValueError for callbacks that cannot work with row-sparse gradients."""
+    for callback in callbacks:
+        if isinstance(callback, GradientNormClipping):
+            raise ValueError(
+                "callbacks holds GradientNormClipping, but the gradient of the input "
+                "table is row-sparse and has no norm to clip; lower lr instead."
+            )
+
+
+def _run(net, dataset):
+    net.initialize()
+    net.notify("on_train_begin", X=dataset, y=None)
+    try:
+        net.fit_loop(dataset)
+    except StopTraining:
+        pass
+    except KeyboardInterrupt:
+        # skorch's EarlyStopping ends training this way; a user's Ctrl-C goes through.
+        if not any(map(_has_stopped, (callback for _, callback in net.callbacks_))):
+            raise
+    finally:
+        net.notify("on_train_end", X=dataset, y=None)
+
+
+def _has_stopped(callback):
+    return isinstance(callback, EarlyStopping) and (
+        getattr(callback, "misses_", None) == callback.patience
+    )
+
+
+def _generator(device, seed):
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def _step_work(module, batch_size):
+    # Forward and backward are three products of each dense layer's size.
+    layers = (m for m in module.modules() if isinstance(m, torch.nn.Linear))
+    return 3 * batch_size * sum(layer.weight.numel() for layer in layers)

@@ -1,0 +1,142 @@
+"""Sparse rows as tensors, and the linear map on them whose gradient stays sparse."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class SparseRows:
+    """Rows of a CSR matrix as the three tensors that `embedding_bag` takes.
+
+    Parameters
+    ----------
+    indices : int64 tensor of shape (nnz,)
+        Column of each stored value.
+    offsets : int64 tensor of shape (n_rows + 1,)
+        Where each row begins in `indices`; the last entry is nnz.
+    values : float32 tensor of shape (nnz,)
+        The stored values.
+    """
+
+    __slots__ = ("indices", "offsets", "values")
+
+    def __init__(self, indices, offsets, values):
+        self.indices, self.offsets, self.values = indices, offsets, values
+
+    @classmethod
+    def from_csr(cls, X):
+        """Copy a scipy CSR matrix: torch wants its own types and writable memory."""
+        return cls(
+            torch.from_numpy(X.indices.astype(np.int64)),
+            torch.from_numpy(X.indptr.astype(np.int64)),
+            torch.from_numpy(X.data.astype(np.float32)),
+        )
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def to(self, device):
+        """Return the same rows on `device`."""
+        return SparseRows(*(getattr(self, name).to(device) for name in self.__slots__))
+
+    def scaled(self, factor):
+        """Return the rows multiplied by a number."""
+        return SparseRows(self.indices, self.offsets, self.values * factor)
+
+    def matmul(self, weight):
+        """Multiply with a dense (n_columns, n_outputs) tensor."""
+        return F.embedding_bag(
+            self.indices,
+            weight,
+            self.offsets,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
+        )
+
+    def transposed(self):
+        """Return the columns that occur, sorted, and their entries as `SparseRows`.
+
+        The gradient of ``x @ W`` is ``x.T @ grad``: with the entries grouped by column
+        it is a second `matmul`, and only the rows of W that occur in x come out.
+        """
+        order = torch.argsort(self.indices, stable=True)
+        columns, counts = torch.unique_consecutive(
+            self.indices[order], return_counts=True
+        )
+        row_of = torch.repeat_interleave(
+            torch.arange(len(self), device=order.device), self.offsets.diff()
+        )
+        offsets = F.pad(counts.cumsum(0), (1, 0))
+        return columns, SparseRows(row_of[order], offsets, self.values[order])
+
+    def blocks(self, size):
+        """Yield consecutive blocks of at most `size` rows."""
+        for start in range(0, len(self), size):
+            offsets = self.offsets[start : start + size + 1]
+            first, last = int(offsets[0]), int(offsets[-1])
+            yield SparseRows(
+                self.indices[first:last], offsets - first, self.values[first:last]
+            )
+
+
+class RowGradient(NamedTuple):
+    """The gradient ``x.T @ grad_output`` of a table, kept as its two factors."""
+
+    x: SparseRows
+    grad_output: torch.Tensor
+
+    def blocks(self, size):
+        """Yield (rows, gradient of these rows), at most `size` distinct rows a time."""
+        columns, xt = self.x.transposed()
+        for rows, block in zip(columns.split(size), xt.blocks(size), strict=True):
+            yield rows, block.matmul(self.grad_output)
+
+
+class _SparseMatmul(torch.autograd.Function):
+    """``x @ weight`` that leaves a `RowGradient` on the weight instead of ``.grad``."""
+
+    @staticmethod
+    def forward(ctx, weight, x):
+        ctx.weight, ctx.x = weight, x
+        return x.matmul(weight)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        ctx.weight.row_gradients.append(RowGradient(ctx.x, grad_output.contiguous()))
+        return None, None
+
+
+class SparseLinear(nn.Module):
+    """Linear map of sparse rows, ``x @ weight``, with a row-sparse gradient.
+
+    A batch touches few of the `in_features` rows of the table. The gradient of the
+    others is zero and is never formed: the backward pass leaves its two factors in
+    ``weight.row_gradients``, from which `RowSparseAdamW` updates the touched rows,
+    block by block. No other optimiser trains this module.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Shape of the table.
+    std : float
+        Standard deviation of the initial weights.
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    def __init__(self, in_features, out_features, *, std, generator):
+        super().__init__()
+        weight = torch.empty(in_features, out_features)
+        self.weight = nn.Parameter(weight.normal_(0, std, generator=generator))
+
+    def forward(self, x):
+        """Map `SparseRows` (n_rows, in_features) to (n_rows, out_features)."""
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            # Set here, not in __init__: a copied parameter loses its attributes.
+            vars(self.weight).setdefault("row_gradients", [])
+            return _SparseMatmul.apply(self.weight, x)
+        return x.matmul(self.weight)

@@ -1,0 +1,159 @@
+"""From neighbours of a code back to labels."""
+
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+
+from skxmc._topk import topk_csr
+
+# Pairs of a row and a label whose codes are multiplied at once.
+_BLOCK_PAIRS = 2**14
+
+
+def neighbor_weights(similarities, sharpening, counts):
+    """Turn similarities into weights that sum to 1 in each row.
+
+    ``w_j ~ counts_j * max(s_j, 0) ** sharpening``; by counts alone where no similarity
+    is positive.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n_samples, n_neighbors), float32
+        -inf for a neighbour that was not found.
+    sharpening : float
+        0 weighs all neighbours alike, 1 by similarity, more favours the nearest.
+    counts : ndarray of shape (n_samples, n_neighbors), int
+        How many training rows each neighbour stands for.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples, n_neighbors), float32
+    """
+    found = np.isfinite(similarities)
+    positive = np.maximum(similarities, 0)
+    best = positive.max(axis=1, keepdims=True)
+    # Relative to the best, a large power underflows to 0, but never overflows.
+    relative = np.where(best > 0, positive / np.where(best > 0, best, 1), 1)
+    weights = np.where(found, counts * relative**sharpening, 0)
+    total = weights.sum(axis=1, keepdims=True)
+    return (weights / np.where(total > 0, total, 1)).astype(np.float32)
+
+
+def cap_multiplicities(counts, n_neighbors):
+    """Count how often each neighbour is taken until `n_neighbors` rows are reached.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_samples, q), int
+        How many rows each neighbour stands for, nearest first.
+    n_neighbors : int
+        Rows to take in all.
+
+    Returns
+    -------
+    taken : ndarray of shape (n_samples, q), int
+        ``taken.sum(axis=1) <= n_neighbors``.
+    """
+    before = np.cumsum(counts, axis=1) - counts
+    return np.clip(n_neighbors - before, 0, counts)
+
+
+def vote(label_rows, neighbors, weights):
+    """Add up the labels of the neighbours, by weight.
+
+    Parameters
+    ----------
+    label_rows : csr_array of shape (n_label_rows, n_labels)
+        Label sets.
+    neighbors : ndarray of shape (n_samples, q), int
+        Label row of each neighbour; -1 for none.
+    weights : ndarray of shape (n_samples, q), float32
+
+    Returns
+    -------
+    votes : csr_array of shape (n_samples, n_labels), float32
+        For weights that sum to 1, the weighted share of neighbours with a label.
+    """
+    n_samples, n_neighbors = neighbors.shape
+    indptr = np.arange(n_samples + 1) * n_neighbors
+    rows = np.maximum(neighbors, 0).ravel()
+    shape = (n_samples, label_rows.shape[0])
+    votes = sp.csr_array((weights.ravel(), rows, indptr), shape=shape) @ label_rows
+    votes.sort_indices()
+    return votes
+
+
+def blend_linear(votes, codes, decoder, linear_weight):
+    """Mix the votes with the linear scores ``codes @ decoder.T`` of the same labels.
+
+    Only labels that have a vote are scored, so the cost does not depend on how many
+    labels there are.
+
+    Parameters
+    ----------
+    votes : csr_array of shape (n_samples, n_labels), float32
+    codes : ndarray of shape (n_samples, n_components), float32
+    decoder : ndarray of shape (n_labels, n_components), float32
+    linear_weight : float
+        Share of the linear scores, between 0 and 1. They are clipped to [0, 1].
+
+    Returns
+    -------
+    scores : csr_array of shape (n_samples, n_labels), float32
+    """
+    rows = np.repeat(np.arange(len(codes)), np.diff(votes.indptr))
+    linear = np.empty(votes.nnz, dtype=np.float32)
+    for start in range(0, votes.nnz, _BLOCK_PAIRS):
+        block = slice(start, start + _BLOCK_PAIRS)
+        pairs = codes[rows[block]], decoder[votes.indices[block]]
+        linear[block] = np.einsum("ij,ij->i", *pairs)
+    scores = (1 - linear_weight) * votes.data + linear_weight * np.clip(linear, 0, 1)
+    return sp.csr_array((scores, votes.indices, votes.indptr), shape=votes.shape)
+
+
+def rank_votes(scores, k, fallback):
+    """Rank labels by score and fill short rows from `fallback`, with score 0.
+
+    Parameters
+    ----------
+    scores : csr_array of shape (n_samples, n_labels), float32
+    k : int
+        Length of the rankings.
+    fallback : ndarray of shape (n_labels,), int
+        All labels, in the order in which they fill up.
+
+    Returns
+    -------
+    indices, top_scores : ndarrays of shape (n_samples, k)
+    """
+    indices, top_scores = topk_csr(scores, k)
+    short = np.flatnonzero(indices[:, -1] < 0)
+    for row in short:
+        ranked = indices[row][indices[row] >= 0]
+        n_missing = k - len(ranked)
+        # The first k of the fallback hold n_missing labels that are not ranked yet.
+        extra = fallback[:k]
+        indices[row, len(ranked) :] = extra[~np.isin(extra, ranked)][:n_missing]
+    return indices, np.maximum(top_scores, 0)
+
+
+def unique_label_rows(Y):
+    """Store equal label rows once.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels), canonical
+
+    Returns
+    -------
+    first : ndarray of shape (n_unique,), intp
+        Row of Y where each label set occurs first, in order of occurrence.
+    label_row : ndarray of shape (n_samples,), intp
+        Which of them each row of Y has.
+    """
+    numbers: dict[bytes, int] = {}
+    keys = (Y.indices[start:stop].tobytes() for start, stop in pairwise(Y.indptr))
+    label_row = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    first = np.unique(label_row, return_index=True)[1]
+    return first, label_row

@@ -1,0 +1,207 @@
+"""Rankings of label scores.
+
+A ranking is a pair ``(indices, scores)`` of arrays of shape (n_samples, k), best
+label first. Equal scores are always ranked by lowest label, also where a run of
+them crosses the cut at k. NaN has no rank: callers reject it beforehand.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import scipy.sparse as sp
+
+# Elements of a score matrix ranked at once; the temporaries are a few times that.
+_BLOCK_SIZE = 2**18
+
+
+def check_k(k, n_labels):
+    """Check that `k` is an integer between 1 and `n_labels`.
+
+    Parameters
+    ----------
+    k : int
+        Length of a ranking.
+    n_labels : int
+        Number of labels there are to rank.
+
+    Raises
+    ------
+    TypeError
+        If `k` is not an integer.
+    ValueError
+        If `k` is below 1 or above `n_labels`.
+    """
+    if not isinstance(k, Integral) or isinstance(k, bool):
+        raise TypeError(
+            f"k={k!r} is of type {type(k).__name__}; pass an integer of at least 1."
+        )
+    if k < 1:
+        raise ValueError(f"k={k} is smaller than 1; pass an integer of at least 1.")
+    if k > n_labels:
+        raise ValueError(
+            f"k={k} is larger than the number of labels {n_labels}; "
+            f"pass at most k={n_labels}."
+        )
+
+
+def topk_dense(scores, k):
+    """Rank the `k` best labels of each row of a dense score matrix.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples, n_labels), float
+        Scores without NaN.
+    k : int
+        Length of the rankings, at most n_labels.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Labels, best first.
+    top_scores : ndarray of shape (n_samples, k), dtype of `scores`
+        Their scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skxmc._topk import topk_dense
+    >>> topk_dense(np.array([[0.5, 0.9, 0.5]]), k=2)
+    (array([[1, 0]]), array([[0.9, 0.5]]))
+    """
+    n_samples, n_labels = scores.shape
+    indices = np.empty((n_samples, k), dtype=np.intp)
+    top_scores = np.empty((n_samples, k), dtype=scores.dtype)
+    n_rows = max(1, _BLOCK_SIZE // n_labels)
+    for start in range(0, n_samples, n_rows):
+        block = slice(start, start + n_rows)
+        indices[block], top_scores[block] = _topk_block(scores[block], k)
+    return indices, top_scores
+
+
+def topk_csr(S, k):
+    """Rank the `k` best stored labels of each row of a sparse score matrix.
+
+    Absent entries rank below every stored one, be it zero or negative, and are
+    never part of a ranking.
+
+    Parameters
+    ----------
+    S : CSR matrix or array of shape (n_samples, n_labels)
+        Scores without NaN, indices in any order; duplicates are summed.
+    k : int
+        Length of the rankings.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Labels, best first; -1 once a row has no more stored entries.
+    top_scores : ndarray of shape (n_samples, k), float
+        Their scores; -inf where the label is -1.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from skxmc._topk import topk_csr
+    >>> S = sp.csr_array(([0.2, -0.1], ([0, 0], [3, 1])), shape=(1, 4))
+    >>> topk_csr(S, k=3)
+    (array([[ 3,  1, -1]]), array([[ 0.2, -0.1, -inf]]))
+    """
+    if not S.has_canonical_format:
+        S = S.copy()
+        S.sum_duplicates()
+    lengths = np.diff(S.indptr)
+    # Longest rows first: the rows of a block are then of similar length, and
+    # little of it is padding even if a few rows hold most of the entries.
+    order = np.argsort(-lengths, kind="stable")
+    indices = np.empty((S.shape[0], k), dtype=np.intp)
+    top_scores = np.empty((S.shape[0], k), dtype=_float_dtype(S))
+    start = 0
+    while start < len(order):
+        width = max(k, lengths[order[start]])
+        rows = order[start : start + max(1, _BLOCK_SIZE // width)]
+        labels, scores = _pad_rows(S[rows], width)
+        slots, top_scores[rows] = _topk_block(scores, k)
+        indices[rows] = np.take_along_axis(labels, slots, axis=1)
+        start += len(rows)
+    return indices, top_scores
+
+
+def ranking_to_csr(indices, scores, n_labels, kind):
+    """Store a ranking as a CSR score matrix.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n_samples, k), int
+        Distinct labels in each row; entries that are -1 are left out.
+    scores : ndarray of shape (n_samples, k)
+        Their scores.
+    n_labels : int
+        Number of columns of the result.
+    kind : {"array", "matrix"}
+        Whether to return a csr_array or a csr_matrix.
+
+    Returns
+    -------
+    S : CSR matrix or array of shape (n_samples, n_labels)
+        The scores, with sorted indices of type int32 where that is enough.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skxmc._topk import ranking_to_csr
+    >>> indices, scores = np.array([[2, 0, -1]]), np.array([[0.9, 0.1, -np.inf]])
+    >>> ranking_to_csr(indices, scores, n_labels=4, kind="array").toarray()
+    array([[0.1, 0. , 0.9, 0. ]])
+    """
+    ranked = indices >= 0
+    indptr = np.concatenate([[0], np.cumsum(ranked.sum(axis=1))])
+    needs_int64 = max(n_labels, indptr[-1]) > np.iinfo(np.int32).max
+    # csr_array would keep the int64 of the ranking.
+    index_dtype = np.int64 if needs_int64 else np.int32
+    make_csr = sp.csr_array if kind == "array" else sp.csr_matrix
+    S = make_csr(
+        (
+            scores[ranked],
+            indices[ranked].astype(index_dtype),
+            indptr.astype(index_dtype),
+        ),
+        shape=(len(indices), n_labels),
+    )
+    S.sort_indices()
+    return S
+
+
+def _topk_block(scores, k):
+    """Rank as `topk_dense` does, with temporaries as large as `scores`."""
+    cut = scores.shape[1] - k
+    kth_best = np.partition(scores, cut, axis=1)[:, [cut]]
+    chosen = scores >= kth_best
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
+    if crowded.size:  # a run of equal scores crosses the cut: its first ones stay
+        above = scores[crowded] > kth_best[crowded]
+        tied = scores[crowded] == kth_best[crowded]
+        vacant = k - above.sum(axis=1, keepdims=True)
+        chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1) <= vacant))
+    # Exactly k a row, in ascending order, which the stable sort keeps among ties.
+    indices = np.nonzero(chosen)[1].reshape(-1, k)
+    top_scores = np.take_along_axis(scores, indices, axis=1)
+    order = np.argsort(-top_scores, axis=1, kind="stable")
+    return (
+        np.take_along_axis(indices, order, axis=1),
+        np.take_along_axis(top_scores, order, axis=1),
+    )
+
+
+def _pad_rows(S, width):
+    """Left-align the labels and scores of a CSR; fill with label -1, score -inf."""
+    stored = np.arange(width) < np.diff(S.indptr)[:, None]
+    labels = np.full(stored.shape, -1, dtype=np.intp)
+    labels[stored] = S.indices
+    scores = np.full(stored.shape, -np.inf, dtype=_float_dtype(S))
+    scores[stored] = S.data
+    return labels, scores
+
+
+def _float_dtype(S):
+    """Give the dtype of `S` if it is float, else a float dtype that holds it."""
+    return np.result_type(S.dtype, np.float32)

@@ -1,0 +1,16 @@
+"""Data sets to try extreme multi-label classifiers on, none of which is downloaded."""
+
+from ._base import get_data_home
+from ._folder import load_dataset
+from ._stdlib import load_stdlib_calls
+from ._synthetic import make_xmc_classification
+from ._xmc_text import dump_xmc_text, load_xmc_text
+
+__all__ = [
+    "dump_xmc_text",
+    "get_data_home",
+    "load_dataset",
+    "load_stdlib_calls",
+    "load_xmc_text",
+    "make_xmc_classification",
+]
