@@ -276,7 +276,13 @@ def test_sparse_input_is_never_made_dense(metric):
     [
         ([[0, 1, 0]], [[0.1, 0.2, 0.3]], 4, ValueError, "k=4 .* number of labels 3"),
         ([[0, 1, 0]], [[0.1, 0.2, 0.3]], 1.0, TypeError, "k=1.0 is of type float"),
-        ([[0, 2, 0]], [[0.1, 0.2, 0.3]], 1, ValueError, "y_true must contain only 0 and 1; found 2"),
+        (
+            [[0, 2, 0]],
+            [[0.1, 0.2, 0.3]],
+            1,
+            ValueError,
+            "y_true must contain only 0 and 1; found 2",
+        ),
         ([[0, np.nan, 0]], [[0.1, 0.2, 0.3]], 1, ValueError, "y_true .* value nan"),
         ([0, 1, 0], [[0.1, 0.2, 0.3]], 1, ValueError, r"y_true has shape \(3,\)"),
         (np.ones((0, 3)), np.ones((0, 3)), 1, ValueError, r"y_true .* \(0, 3\)"),

@@ -98,8 +98,9 @@ def load_xmc_text(path, *, dtype=np.float32):
             f"{n_rows} follow; correct the header or complete the file."
         )
     ones = np.ones(len(labels), dtype=np.int8)
-    values = np.asarray(values)
-    X = _to_csr(values, features, feature_ends, header.n_features, path, "feature")
+    X = _to_csr(
+        np.asarray(values), features, feature_ends, header.n_features, path, "feature"
+    )
     Y = _to_csr(ones, labels, label_ends, header.n_labels, path, "label")
     return X, Y
 

@@ -98,7 +98,7 @@ def make_xmc_scorers(ks=(1, 3, 5), propensities=None):
     ['precision_at_1', 'precision_at_5', 'ndcg_at_1', 'ndcg_at_5']
     """
     ks = tuple(ks)
-    arguments = {"precision_at_k": {}, "ndcg_at_k": {}}
+    arguments: dict[str, dict] = {"precision_at_k": {}, "ndcg_at_k": {}}
     if propensities is not None:
         weighted = {"propensities": propensities}
         arguments["propensity_scored_precision_at_k"] = weighted

@@ -1,0 +1,24 @@
+"""The estimators that share one contract, in the settings the tests run them with."""
+
+from skxmc import DECLAREClassifier
+
+# Defaults are tuned for tens of thousands of rows; these train on tens of them.
+ESTIMATORS = [
+    DECLAREClassifier(random_state=0),
+    DECLAREClassifier(
+        n_components=20,
+        ridge_alpha=None,
+        hidden_layer_sizes=(32,),
+        max_epochs=60,
+        batch_size=16,
+        lr=0.01,
+        dropout=0.1,
+        keys="exact",
+        similarity="dot",
+        sharpening=1,
+        n_neighbors=25,
+        decoder="neighbors",
+        random_state=0,
+    ),
+    DECLAREClassifier(hidden_layer_sizes=(), decoder="linear", random_state=0),
+]

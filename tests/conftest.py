@@ -1,0 +1,6 @@
+"""Set up before anything is imported."""
+
+import os
+
+# Without it, scikit-learn's array API check skips silently. scipy reads it on import.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
