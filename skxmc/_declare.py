@@ -146,7 +146,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     --------
     >>> from skxmc import DECLAREClassifier
     >>> from skxmc.datasets import make_xmc_classification
-    >>> X, Y = make_xmc_classification(random_state=0)
+    >>> X, Y = make_xmc_classification(n_labels=50, random_state=0)
     >>> clf = DECLAREClassifier(random_state=0).fit(X[:800], Y[:800])
     >>> indices, scores = clf.predict_topk(X[800:], k=3)
     >>> indices.shape

@@ -4,13 +4,12 @@ import os
 
 import pytest
 import sklearn
+from _estimators import ESTIMATORS
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
     parametrize_with_checks,
 )
-
-from _estimators import ESTIMATORS
 
 
 @parametrize_with_checks(ESTIMATORS)

@@ -283,7 +283,7 @@ def test_sparse_input_is_never_made_dense(metric):
             ValueError,
             "y_true must contain only 0 and 1; found 2",
         ),
-        ([[0, np.nan, 0]], [[0.1, 0.2, 0.3]], 1, ValueError, "y_true .* value nan"),
+        ([[0, np.nan, 0]], [[0.1, 0.2, 0.3]], 1, ValueError, "y_true .* found nan"),
         ([0, 1, 0], [[0.1, 0.2, 0.3]], 1, ValueError, r"y_true has shape \(3,\)"),
         (np.ones((0, 3)), np.ones((0, 3)), 1, ValueError, r"y_true .* \(0, 3\)"),
         ([[0, 1, 0]], [[0.1, 0.2]], 1, ValueError, r"\(1, 2\), but .* \(1, 3\)"),

@@ -1,0 +1,100 @@
+"""The layers of the package: imports go downwards only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skxmc
+
+ROOT = Path(skxmc.__file__).parent
+
+# What a module or folder may import from the package; nothing else may be imported.
+ALLOWED = {
+    "__init__": {"_declare"},
+    "_declare": {
+        "_base",
+        "_compression",
+        "_neighbors",
+        "_nn",
+        "_recovery",
+        "_ridge",
+        "metrics",
+    },
+    "_base": {"_blocks", "_nn", "_targets", "_topk", "_validation", "metrics"},
+    "_nn": {"_blocks", "_forked", "exceptions"},
+    "_neighbors": {"_forked", "_topk"},
+    "_recovery": {"_topk"},
+    "_targets": {"_validation"},
+    "metrics": {"_topk", "_validation"},
+}
+# Heavy packages, and the only place that imports each.
+HOMES = {"torch": "_nn", "skorch": "_nn", "tqdm": "_nn", "faiss": "_neighbors"}
+
+
+def modules():
+    return sorted(ROOT.rglob("*.py"))
+
+
+def unit_of(path):
+    """Name the module, or the folder it lies in: what the rules are about."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_names(path):
+    """Yield the full dotted names that a module imports, anywhere in it."""
+    package = ["skxmc", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    unit = unit_of(path)
+    names = [name.split(".") for name in imported_names(path)]
+    own = {name[1] for name in names if name[0] == "skxmc" and len(name) > 1}
+    assert own - {unit} <= ALLOWED.get(unit, set())
+    for name in names:
+        assert HOMES.get(name[0], unit) == unit
+
+
+def test_layers_have_no_cycle():
+    below = {unit: set(targets) for unit, targets in ALLOWED.items()}
+    while below:
+        bottom = {unit for unit, targets in below.items() if not targets & below.keys()}
+        assert bottom, f"a cycle among {sorted(below)}"
+        below = {unit: below[unit] for unit in below.keys() - bottom}
+
+
+def test_private_parts_of_scikit_learn_are_few():
+    private = {
+        name
+        for path in modules()
+        for name in imported_names(path)
+        if name.startswith("sklearn.") and "._" in name
+    }
+    assert {name.rpartition(".")[0] for name in private} <= {
+        "sklearn.base",
+        "sklearn.metrics._scorer",
+        "sklearn.utils._param_validation",
+    }
+
+
+def test_import_adds_no_side_effects_to_those_of_its_dependencies():
+    code = (
+        "import os, sys, skorch, sklearn, torch\n"
+        "before, threads = dict(os.environ), torch.get_num_threads()\n"
+        "import skxmc\n"
+        "assert dict(os.environ) == before\n"
+        "assert torch.get_num_threads() == threads\n"
+        "assert not torch.cuda.is_initialized()\n"
+        "assert not {'faiss', 'matplotlib'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,118 @@
+"""Thread counts: put back by every user, and one after a fork."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from skxmc._nn._threads import limited_threads
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def count_in_a_new_thread():
+    counts = []
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return counts[0]
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+@pytest.mark.parametrize(("outer", "inner"), [(True, True), (True, False)])
+def test_the_count_is_one_inside_and_put_back_by_the_outermost(outer, inner, error):
+    def use():
+        with limited_threads(outer):
+            with limited_threads(inner):
+                assert torch.get_num_threads() == 1
+            inside.append(torch.get_num_threads())
+            if error:
+                raise error
+
+    inside = []
+    if error:
+        with pytest.raises(error):
+            use()
+    else:
+        use()
+    assert torch.get_num_threads() == 2
+    assert count_in_a_new_thread() == 2
+
+
+def test_without_limit_the_count_stays():
+    with limited_threads(False):
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_threads_that_overlap_find_the_count_of_before(first_out):
+    """Two threads enter one after the other and leave in either order."""
+    entered = [threading.Event(), threading.Event()]
+    leave = [threading.Event(), threading.Event()]
+    seen = [None, None]
+
+    def use(i):
+        torch.get_num_threads()  # a thread takes over the default on its first call
+        if i == 1:
+            entered[0].wait(30)
+        with limited_threads(True):
+            inside = torch.get_num_threads()
+            entered[i].set()
+            leave[i].wait(30)
+            inside = max(inside, torch.get_num_threads())
+        seen[i] = inside, torch.get_num_threads()
+
+    threads = [threading.Thread(target=use, args=(i,)) for i in (0, 1)]
+    for thread in threads:
+        thread.start()
+    assert entered[1].wait(30)
+    for i in (first_out, 1 - first_out):
+        leave[i].set()
+        threads[i].join(30)
+    assert seen == [(1, 2), (1, 2)]
+    assert count_in_a_new_thread() == 2
+
+
+FORK_SCRIPT = """
+import multiprocessing, sys, warnings
+import torch
+from skxmc._nn._threads import limited_threads
+
+A = torch.ones(600, 600)
+
+def compute():
+    with limited_threads(False):
+        assert (A @ A == 600).all() and A.exp().sum() > 0
+        return torch.get_num_threads()
+
+def child():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        counts = [compute(), compute()]
+    about_fork = [w for w in caught if issubclass(w.category, RuntimeWarning)]
+    print("child", counts, len(about_fork), "forked" in str(about_fork[0].message))
+
+torch.set_num_threads(2)
+print("parent", compute(), flush=True)
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
+def test_a_fork_of_a_process_that_used_threads_computes_on_one_and_warns_once():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_SCRIPT], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["parent 2", "child [1, 1] 1 True"]
