@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._pairs import pair_products
+
 _N_OVERSAMPLES = 10
 _N_POWER_ITERATIONS = 5
 # Columns of an (n_labels, ...) temporary in a product with Y Y^T: with millions of
@@ -116,14 +118,14 @@ def neighbor_codes(
     ``M - S' `` is applied to vectors as
     ``(1 - f) Z (Z^T v) + f Z_0 (Z_0^T v) + S v`` with f = fidelity.
     """
-    pairs = _neighbor_pairs(Y, n_neighbors, max_frequency)
-    overlap = _pair_products(Y, pairs)
-    start_products = _pair_products(codes, pairs)
+    i, j = _neighbor_pairs(Y, n_neighbors, max_frequency)
+    overlap = pair_products(Y, i, Y, j)
+    start_products = pair_products(codes, i, codes, j)
     Z = codes
     for _ in range(n_iter):
-        products = _pair_products(Z, pairs)
+        products = pair_products(Z, i, Z, j)
         step = (overlap - products) - fidelity * (start_products - products)
-        S = sp.csr_array((step, pairs), shape=(len(Z), len(Z)))
+        S = sp.csr_array((step, (i, j)), shape=(len(Z), len(Z)))
 
         def matrix(V, Z=Z, S=S):
             kept = (1 - fidelity) * (Z @ (Z.T @ V))
@@ -222,13 +224,3 @@ def _neighbor_pairs(Y, n_neighbors, max_frequency, block_rows=1024):
     i, j = np.concatenate(found, axis=1)
     both = np.unique(np.stack([np.append(i, j), np.append(j, i)]), axis=1)
     return both[0], both[1]
-
-
-def _pair_products(A, pairs, block_pairs=2**14):
-    """Inner products of the rows of A, dense or CSR, at the given pairs (i, j)."""
-    out = np.empty(len(pairs[0]), dtype=np.float32)
-    for start in range(0, len(out), block_pairs):
-        i, j = (side[start : start + block_pairs] for side in pairs)
-        product = A[i].multiply(A[j]) if sp.issparse(A) else A[i] * A[j]
-        out[start : start + block_pairs] = product.sum(axis=1)
-    return out

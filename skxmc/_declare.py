@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skxmc import _nn
 from skxmc._base import BaseXMCClassifier
 from skxmc._compression import compress_labels, linear_decoder, project_labels
-from skxmc._neighbors import NeighborIndex, search_exact
+from skxmc._neighbors import NeighborIndex
 from skxmc._recovery import (
     blend_linear,
     cap_multiplicities,
@@ -230,8 +230,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _fit_model(self, X, Y, form, device, rng):
         held_out = self._held_out_rows(X.shape[0], rng)
         if self.warm_start and hasattr(self, "_encoder"):
-            decoder = self._decoder
-            codes = project_labels(Y, self._checked_decoder(X, Y))
+            decoder = self._checked_decoder(X, Y)
+            codes = project_labels(Y, decoder)
             module = copy.deepcopy(self._encoder.module)
         else:
             codes = compress_labels(
@@ -244,9 +244,11 @@ class DECLAREClassifier(BaseXMCClassifier):
             decoder = linear_decoder(Y, codes)
             module = self._build_module(X, codes, held_out, rng)
 
+        labels = NeighborIndex(decoder, similarity="dot", kind="exact", n_neighbors=1)
+
         def precision(module, rows):
             outputs = _nn.Encoder(module, device)(X[rows])
-            return precision_at_k(Y[rows], search_exact(outputs, decoder, 1), k=1)
+            return precision_at_k(Y[rows], labels.search(outputs, 1), k=1)
 
         history = self._train(
             module, X, codes, held_out, _nn.MSELoss, precision, device, rng
@@ -259,7 +261,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             "loss_curve_": [row["train_loss"] for row in history],
             "n_iter_": len(history),
             "_encoder": encoder,
-            "_decoder": decoder,
+            "_label_index": labels,
             **self._build_index(X, Y, codes, encoder),
         }
 
@@ -308,7 +310,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _rank(self, X, k):
         codes = self._encoder(X)
         if self.decoder == "linear":
-            indices, scores = search_exact(codes, self._decoder, k)
+            indices, scores = self._label_index.search(codes, k)
             return indices, np.clip(scores, 0, 1)
         n_neighbors = min(self.n_neighbors, len(self._key_count))
         keys, similarities = self._index.search(codes, n_neighbors)
@@ -316,14 +318,17 @@ class DECLAREClassifier(BaseXMCClassifier):
         weights = neighbor_weights(similarities, self.sharpening, taken)
         scores = vote(self._label_rows, self._key_label_row[keys], weights)
         if self.decoder == "blend":
-            scores = blend_linear(scores, codes, self._decoder, self.linear_weight)
+            scores = blend_linear(
+                scores, codes, self._label_index.keys, self.linear_weight
+            )
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
         return rank_votes(scores, k, self._labels_by_frequency)
 
     def _checked_decoder(self, X, Y):
         """Return the decoder of the last fit, if warm_start can go on from it."""
-        before = (self._encoder.module.n_features, len(self._decoder))
+        decoder = self._label_index.keys
+        before = (self._encoder.module.n_features, len(decoder))
         now = (X.shape[1], Y.shape[1])
         if before != now:
             raise ValueError(
@@ -331,7 +336,7 @@ class DECLAREClassifier(BaseXMCClassifier):
                 f"{before[1]} labels, but X and y have {now[0]} and {now[1]}; set "
                 "warm_start=False to start anew."
             )
-        return self._decoder
+        return decoder
 
     def model_size(self):
         """Compute the memory that the fitted model takes, by part.
@@ -345,7 +350,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         check_is_fitted(self)
         sizes = {
             "network": self._encoder.n_bytes,
-            "codes": self._index.n_bytes + self._decoder.nbytes,
+            "codes": self._index.n_bytes + self._label_index.n_bytes,
             "label_rows": sum(
                 part.nbytes
                 for part in (

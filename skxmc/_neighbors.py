@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from skxmc._blocks import BLOCK_ROWS
 from skxmc._forked import openmp_is_broken
+from skxmc._pairs import pair_products
 from skxmc._topk import topk_dense
 
 # Keys compared at once: 64 queries x 16384 float32 scores are 4 MiB.
 _BLOCK_KEYS = 16_384
+# Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
+_N_SPARE = 16
 # Above so many keys, "auto" searches approximately.
 _MAX_EXACT_KEYS = 500_000
 _RECALL_GOAL = 0.95
@@ -39,6 +43,7 @@ class NeighborIndex:
     def __init__(self, keys, *, similarity, kind, n_neighbors):
         self.similarity = similarity
         self.keys = normalize_rows(keys) if similarity == "cosine" else keys
+        self.max_norm = largest_norm(self.keys)
         if kind == "auto":
             kind = "exact" if len(keys) <= _MAX_EXACT_KEYS else "ivf"
         self.kind = kind
@@ -53,6 +58,7 @@ class NeighborIndex:
         Parameters
         ----------
         queries : ndarray of shape (n_queries, n_components), float32
+            What to search for.
         k : int
             At most n_keys.
 
@@ -67,7 +73,7 @@ class NeighborIndex:
         if self.similarity == "cosine":
             queries = normalize_rows(queries)
         if self.index is None:
-            return search_exact(queries, self.keys, k)
+            return search_exact(queries, self.keys, k, max_norm=self.max_norm)
         return _search_faiss(self.index, queries, k)
 
     @property
@@ -87,40 +93,96 @@ class NeighborIndex:
             self.index = _faiss().deserialize_index(self.index)
 
 
-def search_exact(queries, keys, k):
-    """Rank all keys by inner product, a block of keys at a time.
+def search_exact(queries, keys, k, *, max_norm=None):
+    """Rank keys by inner product, exactly, and the same way in every batch.
+
+    A matrix product finds a few more than `k` candidates; their inner products are then
+    computed one by one. The product rounds a row differently from place to place and
+    shape to shape, the single inner products do not: a query has the same answer bit
+    for bit whatever it is searched together with, ties included.
 
     Parameters
     ----------
-    queries : ndarray of shape (n_queries, n_components)
-    keys : ndarray of shape (n_keys, n_components)
+    queries : ndarray of shape (n_queries, n_components), float32
+        What to search for.
+    keys : ndarray of shape (n_keys, n_components), float32
+        Where to search.
     k : int
         At most n_keys.
+    max_norm : float or None, default=None
+        Largest norm of a key, computed if not known.
 
     Returns
     -------
-    indices, scores : ndarrays of shape (n_queries, k)
+    indices : ndarray of shape (n_queries, k), intp
         Best first, ties by lowest index.
+    scores : ndarray of shape (n_queries, k), float32
+        Their inner products.
     """
-    best = None
+    if max_norm is None:
+        max_norm = largest_norm(keys)
+    blocks = [
+        _search_block(queries[start : start + BLOCK_ROWS], keys, k, max_norm)
+        for start in range(0, len(queries), BLOCK_ROWS)
+    ]
+    indices, scores = zip(*blocks, strict=True)
+    return np.concatenate(indices), np.concatenate(scores)
+
+
+def _search_block(queries, keys, k, max_norm):
+    n_candidates = min(k + _N_SPARE, len(keys))
+    candidates, rough = _rank_roughly(queries, keys, n_candidates)
+    indices, scores = _rank_exactly(queries, keys, candidates, k)
+    if n_candidates == len(keys):
+        return indices, scores
+    # Two ways to round an inner product differ by this much at most. Where the last
+    # candidate is closer to the k-th than both can be off, other keys may be as good.
+    rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
+    slack = 2 * rounding * np.sqrt(_square_norms(queries))
+    for row in np.flatnonzero(rough[:, k - 1] - rough[:, -1] <= slack):
+        close = keys @ queries[row] >= rough[row, k - 1] - slack[row]
+        some = np.flatnonzero(close)[None]
+        indices[row], scores[row] = _rank_exactly(queries[[row]], keys, some, k)
+    return indices, scores
+
+
+def _rank_roughly(queries, keys, k):
+    """Rank by matrix products, a block of keys at a time."""
+    indices = np.empty((len(queries), 0), dtype=np.intp)
+    scores = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, len(keys), _BLOCK_KEYS):
-        scores = queries @ keys[start : start + _BLOCK_KEYS].T
-        found, scores = topk_dense(scores, min(k, scores.shape[1]))
-        found += start
-        if best is not None:
-            # Earlier keys stand first, so that ties go to the lowest index.
-            found = np.hstack([best[0], found])
-            scores = np.hstack([best[1], scores])
-            order, scores = topk_dense(scores, min(k, scores.shape[1]))
-            found = np.take_along_axis(found, order, axis=1)
-        best = found, scores
-    return best
+        block = queries @ keys[start : start + _BLOCK_KEYS].T
+        found, found_scores = topk_dense(block, min(k, block.shape[1]))
+        indices = np.hstack([indices, found + start])
+        scores = np.hstack([scores, found_scores])
+        order, scores = topk_dense(scores, min(k, scores.shape[1]))
+        indices = np.take_along_axis(indices, order, axis=1)
+    return indices, scores
+
+
+def _rank_exactly(queries, keys, candidates, k):
+    """Rank the candidates of each query by inner products computed one by one."""
+    candidates = np.sort(candidates, axis=1)  # so that ties go to the lowest index
+    rows = np.repeat(np.arange(len(queries)), candidates.shape[1])
+    scores = pair_products(queries, rows, keys, candidates.ravel())
+    scores = scores.reshape(candidates.shape)
+    order, scores = topk_dense(scores, k)
+    return np.take_along_axis(candidates, order, axis=1), scores
 
 
 def normalize_rows(A):
     """Return rows of unit length; zero rows stay zero."""
-    norms = np.sqrt(np.einsum("ij,ij->i", A, A))[:, None]
+    norms = np.sqrt(_square_norms(A))[:, None]
     return A / np.where(norms > 0, norms, 1)
+
+
+def largest_norm(A):
+    """Return the largest Euclidean norm of a row."""
+    return float(np.sqrt(_square_norms(A).max(initial=0)))
+
+
+def _square_norms(A):
+    return np.einsum("ij,ij->i", A, A)
 
 
 def _faiss():

@@ -5,10 +5,8 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._pairs import pair_products
 from skxmc._topk import topk_csr
-
-# Pairs of a row and a label whose codes are multiplied at once.
-_BLOCK_PAIRS = 2**14
 
 
 def neighbor_weights(similarities, sharpening, counts):
@@ -103,11 +101,7 @@ def blend_linear(votes, codes, decoder, linear_weight):
     scores : csr_array of shape (n_samples, n_labels), float32
     """
     rows = np.repeat(np.arange(len(codes)), np.diff(votes.indptr))
-    linear = np.empty(votes.nnz, dtype=np.float32)
-    for start in range(0, votes.nnz, _BLOCK_PAIRS):
-        block = slice(start, start + _BLOCK_PAIRS)
-        pairs = codes[rows[block]], decoder[votes.indices[block]]
-        linear[block] = np.einsum("ij,ij->i", *pairs)
+    linear = pair_products(codes, rows, decoder, votes.indices)
     scores = (1 - linear_weight) * votes.data + linear_weight * np.clip(linear, 0, 1)
     return sp.csr_array((scores, votes.indices, votes.indptr), shape=votes.shape)
 
@@ -135,7 +129,7 @@ def rank_votes(scores, k, fallback):
         # The first k of the fallback hold n_missing labels that are not ranked yet.
         extra = fallback[:k]
         indices[row, len(ranked) :] = extra[~np.isin(extra, ranked)][:n_missing]
-    return indices, np.maximum(top_scores, 0)
+    return indices, np.clip(top_scores, 0, 1)
 
 
 def unique_label_rows(Y):

@@ -91,12 +91,14 @@ def assert_fit_refuses(estimator, X, y, error, message, **params):
     before = contents(X), contents(y)
     for model in (fresh(estimator), fitted(estimator)):
         old = pickle.loads(pickle.dumps(model))
-        model.set_params(**params)
         state = dict(vars(model))
+        model.set_params(**params)
         with pytest.raises(error, match=message) as caught:
             model.fit(X, y)
         assert type(caught.value) is error
         assert (contents(X), contents(y)) == before
+        assert all(vars(model)[name] is value for name, value in params.items())
+        model.set_params(**{name: state[name] for name in params})
         assert_untouched(model, state, old)
 
 
@@ -201,7 +203,9 @@ def in_subprocess(function, *args, timeout=60):
     """
     # Its server imports once what takes seconds, and forks: no OpenMP ran in it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "sklearn.model_selection", "skxmc"])
+    context.set_forkserver_preload(
+        ["pytest", "pandas", "skxmc", "torch._dynamo", "torch._inductor"]
+    )
     receiver, sender = context.Pipe(duplex=False)
     start = time.monotonic()
     process = context.Process(target=_send_result, args=(sender, function, args))

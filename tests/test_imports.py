@@ -25,8 +25,9 @@ ALLOWED = {
     },
     "_base": {"_blocks", "_nn", "_targets", "_topk", "_validation", "metrics"},
     "_nn": {"_blocks", "_forked", "exceptions"},
-    "_neighbors": {"_forked", "_topk"},
-    "_recovery": {"_topk"},
+    "_compression": {"_pairs"},
+    "_neighbors": {"_blocks", "_forked", "_pairs", "_topk"},
+    "_recovery": {"_pairs", "_topk"},
     "_targets": {"_validation"},
     "metrics": {"_topk", "_validation"},
 }

@@ -81,7 +81,7 @@ def never_improves():
 def test_training_reaches_the_least_squares_optimum():
     X, Z = linear_problem()
     module = make_module()
-    run(module, dataset=SparseDataset(X, Z), max_epochs=60, lr=0.05)
+    run(module, dataset=SparseDataset(X, Z), max_epochs=60, lr=0.1)
     with_bias = np.hstack([X.toarray(), np.ones((len(Z), 1))])
     best = with_bias @ np.linalg.lstsq(with_bias, Z)[0]
     with torch.no_grad():

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skxmc import _recovery
+from skxmc import _pairs
 from skxmc._neighbors import search_exact
 from skxmc._recovery import (
     blend_linear,
@@ -25,7 +25,7 @@ SIMILARITIES = st.sampled_from([-np.inf, -0.5, 0.0, 0.25, 0.5, 2.0])
 
 
 @st.composite
-def indicators(draw, min_rows=1):
+def indicators(draw):
     """Draw a canonical CSR indicator and its rows as lists of labels."""
     n_labels = draw(st.integers(1, 5))
     label_set = st.sets(st.integers(0, n_labels - 1))
@@ -125,7 +125,7 @@ def test_blend_mixes_in_the_clipped_linear_score_of_each_vote(problem, share, bl
     rng = np.random.default_rng(0)
     codes = rng.standard_normal((len(neighbors), 3)).astype(np.float32)
     decoder = rng.standard_normal((Y.shape[1], 3)).astype(np.float32)
-    with mock.patch.object(_recovery, "_BLOCK_PAIRS", block):
+    with mock.patch.object(_pairs, "_BLOCK_PAIRS", block):
         scores = blend_linear(votes, codes, decoder, share)
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(scores.indices, before.indices)

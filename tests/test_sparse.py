@@ -107,7 +107,7 @@ def test_from_csr_shares_no_memory_with_the_matrix():
     np.testing.assert_array_equal(X.toarray(), np.eye(3))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     csr_rows(min_rows=1, min_entries=1),
     whole_numbers((N_COLUMNS, 3)),

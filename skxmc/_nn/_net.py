@@ -1,13 +1,14 @@
 """The training engine: skorch's loop over sparse batches."""
 
 import math
+from functools import partial
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from skxmc._nn._callbacks import ShowProgress, StopOnDivergence, StopTraining
 from skxmc._nn._data import whole_batch
@@ -76,7 +77,7 @@ def train(
         return History()
     n_batches = math.ceil(len(dataset) / batch_size) * max_epochs
     schedule = LRScheduler(
-        OneCycleLR, max_lr=lr, total_steps=n_batches, pct_start=0.1, step_every="batch"
+        LambdaLR, lr_lambda=partial(_lr_factor, n_batches), step_every="batch"
     )
     loader = {"collate_fn": whole_batch, "generator": _generator("cpu", seed)}
     net = SparseNet(
@@ -140,6 +141,13 @@ def _has_stopped(callback):
     return isinstance(callback, EarlyStopping) and (
         getattr(callback, "misses_", None) == callback.patience
     )
+
+
+def _lr_factor(n_steps, step):
+    """Rise linearly over a tenth of the steps, fall linearly to 0 over the others."""
+    n_rising = max(1, n_steps // 10)
+    n_falling = max(1, n_steps - n_rising)
+    return max(0.0, min((step + 1) / n_rising, (n_steps - step) / n_falling))
 
 
 def _generator(device, seed):

@@ -1,0 +1,265 @@
+"""What every estimator promises beyond scikit-learn's checks."""
+
+import inspect
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from _estimators import ESTIMATORS
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from skxmc.datasets import make_xmc_classification
+from skxmc.metrics import make_xmc_scorers, precision_at_k
+
+each_estimator = pytest.mark.parametrize(
+    "estimator",
+    ESTIMATORS,
+    ids=[f"{type(e).__name__}{i}" for i, e in enumerate(ESTIMATORS)],
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Rows whose labels can be read off their features."""
+    X, Y = make_xmc_classification(
+        400, 200, 30, n_labels_per_sample=2, noise=0.05, label_skew=0.5, random_state=0
+    )
+    return X[:300], Y[:300], X[300:], Y[300:]
+
+
+@each_estimator
+def test_learns_a_problem_that_can_be_learned(estimator, data):
+    X, Y, X_test, Y_test = data
+    popular = np.argsort(-Y.sum(axis=0))[:1]
+    by_chance = precision_at_k(Y_test, np.tile(popular, (X_test.shape[0], 1)), k=1)
+    assert clone(estimator).fit(X, Y).score(X_test, Y_test) > max(0.7, 3 * by_chance)
+
+
+@each_estimator
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.int8, np.float64, bool])
+def test_sparse_y_in_sparse_predictions_out(estimator, container, dtype, data):
+    X, Y, X_test, _ = data
+    fitted = (
+        clone(estimator).set_params(n_top_labels=7).fit(X, container(Y, dtype=dtype))
+    )
+    predicted, proba = fitted.predict(X_test), fitted.predict_proba(X_test)
+    for result in (predicted, proba):
+        assert type(result) is container
+        assert result.shape == (X_test.shape[0], Y.shape[1])
+        assert np.diff(result.indptr).max() <= 7
+    assert predicted.dtype == dtype
+    assert set(np.unique(predicted.data)) <= {1}
+    assert proba.data.min() >= 0
+    assert proba.data.max() <= 1
+
+
+@each_estimator
+def test_dense_and_sparse_y_give_the_same_predictions(estimator, data):
+    X, Y, X_test, _ = data
+    sparse = clone(estimator).fit(X, Y)
+    dense = clone(estimator).fit(X, Y.toarray())
+    assert isinstance(dense.predict(X_test), np.ndarray)
+    np.testing.assert_array_equal(
+        dense.predict(X_test), sparse.predict(X_test).toarray()
+    )
+    proba = dense.predict_proba(X_test)
+    assert proba.shape == (X_test.shape[0], Y.shape[1])
+    assert ((proba > 0) & (proba < 1)).all()
+    np.testing.assert_allclose(proba, sparse.predict_proba(X_test).toarray(), atol=1e-6)
+
+
+@each_estimator
+def test_predict_topk_ranks_what_predict_proba_scores(estimator, data):
+    X, Y, X_test, _ = data
+    fitted = clone(estimator).fit(X, Y.toarray())
+    indices, scores = fitted.predict_topk(X_test, k=5)
+    assert indices.shape == scores.shape == (X_test.shape[0], 5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert all(len(set(row)) == 5 for row in indices)
+    proba = fitted.predict_proba(X_test)
+    expected = np.take_along_axis(proba, indices, axis=1)
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    np.testing.assert_allclose(-np.sort(-proba, axis=1)[:, :5], expected, atol=1e-6)
+
+
+@each_estimator
+def test_threshold_and_k_decide_what_predict_keeps(estimator, data):
+    X, Y, X_test, _ = data
+    fitted = clone(estimator).fit(X, Y.toarray())
+    proba = fitted.predict_proba(X_test)
+    np.testing.assert_array_equal(fitted.predict(X_test, threshold=0.3), proba >= 0.3)
+    np.testing.assert_array_equal(fitted.predict(X_test), proba >= 0.5)
+    best_two = fitted.predict(X_test, k=2)
+    indices = fitted.predict_topk(X_test, k=2)[0]
+    assert best_two.sum(axis=1).max() <= 2
+    assert (np.take_along_axis(best_two, indices[:, :1], axis=1) == 1).all()
+    both = fitted.predict(X_test, k=2, threshold=0.3)
+    np.testing.assert_array_equal(both, best_two * (proba >= 0.3))
+
+
+@each_estimator
+def test_class_labels_of_any_kind(estimator, data):
+    X, Y, X_test, Y_test = data
+    names = np.array([f"class {j}" for j in range(Y.shape[1])])
+    y = names[Y.toarray().argmax(axis=1)]
+    fitted = clone(estimator).fit(X, y)
+    assert fitted.predict(X_test).dtype == y.dtype
+    proba = fitted.predict_proba(X_test)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(
+        fitted.classes_[proba.argmax(axis=1)], fitted.predict(X_test)
+    )
+    y_test = names[Y_test.toarray().argmax(axis=1)]
+    assert fitted.score(X_test, y_test) == np.mean(fitted.predict(X_test) == y_test)
+
+
+@each_estimator
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_one_and_two_labels(estimator, n_labels, data):
+    X, Y, X_test, _ = data
+    columns = np.argsort(-Y.sum(axis=0))[:n_labels]
+    fitted = clone(estimator).fit(X, Y[:, columns])
+    assert fitted.predict_proba(X_test).shape == (X_test.shape[0], n_labels)
+    assert fitted.predict_topk(X_test, k=n_labels)[0].shape[1] == n_labels
+    y = Y[:, columns].toarray()
+    if n_labels == 2:
+        scorers = make_xmc_scorers(ks=(1, 2))
+        search = GridSearchCV(
+            clone(estimator),
+            {"threshold": [0.5]},
+            scoring=scorers,
+            cv=2,
+            refit="precision_at_1",
+            error_score="raise",
+        )
+        assert search.fit(X, y).best_score_ > 0.7 * np.mean(y.any(axis=1))
+
+
+@each_estimator
+def test_predictions_do_not_depend_on_the_batch(estimator, data):
+    X, Y, X_test, _ = data
+    fitted = clone(estimator).fit(X, Y)
+    indices, scores = fitted.predict_topk(X_test, k=4)
+    order = np.random.default_rng(0).permutation(X_test.shape[0])
+    permuted = fitted.predict_topk(X_test[order], k=4)
+    np.testing.assert_array_equal(permuted[0], indices[order])
+    np.testing.assert_array_equal(permuted[1], scores[order])
+    for row in range(0, X_test.shape[0], 17):
+        alone = fitted.predict_topk(X_test[[row]], k=4)
+        np.testing.assert_array_equal(alone[0][0], indices[row])
+        np.testing.assert_array_equal(alone[1][0], scores[row])
+
+
+@each_estimator
+def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
+    X, Y, X_test, _ = data
+    fitted = clone(estimator).fit(X, Y)
+    expected = fitted.predict_topk(X_test, k=3)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    for copy in (pickle.loads(pickle.dumps(fitted)), mapped):
+        for got, wanted in zip(copy.predict_topk(X_test, k=3), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+@each_estimator
+def test_grid_search_over_a_text_pipeline_with_sparse_y(estimator):
+    words = ["red", "green", "blue", "wine", "apple", "car", "house", "tree"]
+    rng = np.random.default_rng(0)
+    chosen = [rng.choice(words, size=2, replace=False) for _ in range(120)]
+    texts = [f"the {a} and the {b}" for a, b in chosen]
+    Y = MultiLabelBinarizer(sparse_output=True).fit_transform(chosen)
+    model = make_pipeline(TfidfVectorizer(), clone(estimator))
+    step = type(estimator).__name__.lower()
+    search = GridSearchCV(
+        model,
+        {f"{step}__max_epochs": [2, 40]},
+        scoring=make_xmc_scorers(ks=(1, 2)),
+        refit="precision_at_1",
+        cv=3,
+        n_jobs=2,
+        error_score="raise",
+    )
+    search.fit(texts, Y)
+    assert search.best_score_ > 0.9
+    assert search.predict(["the red car"]).shape == (1, len(words))
+    randomized = RandomizedSearchCV(
+        model,
+        {f"{step}__lr": [1e-3, 1e-2]},
+        n_iter=1,
+        cv=2,
+        random_state=0,
+        error_score="raise",
+    )
+    assert randomized.fit(texts, Y).best_score_ > 0.3  # `score` is precision@1
+
+
+@each_estimator
+def test_early_stopping_watches_rows_held_out(estimator, data):
+    X, Y, *_ = data
+    fitted = clone(estimator).set_params(early_stopping=True, max_epochs=8).fit(X, Y)
+    rows = list(fitted.history_)
+    assert len(rows) == fitted.n_iter_ == len(fitted.loss_curve_) <= 8
+    for row in rows:
+        assert 0 <= row["valid_precision_at_1"] <= 1
+        assert np.isfinite(row["valid_loss"])
+
+
+@each_estimator
+def test_warm_start_goes_on_from_the_last_fit(estimator, data):
+    X, Y, *_ = data
+    fitted = clone(estimator).set_params(warm_start=True, max_epochs=3).fit(X, Y)
+    if not fitted.loss_curve_:
+        pytest.skip("nothing is trained in this setting")
+    first = list(fitted.loss_curve_)
+    fitted.fit(X, Y)
+    assert fitted.loss_curve_[-1] < first[0]
+    narrower = "warm_start=True .* 200 features .* 199"
+    with pytest.raises(ValueError, match=narrower):
+        fitted.fit(X[:, :199], Y)
+
+
+@each_estimator
+def test_verbose_speaks_and_silence_is_the_default(estimator, data, capfd):
+    X, Y, *_ = data
+    clone(estimator).fit(X, Y)
+    assert capfd.readouterr() == ("", "")
+    fitted = clone(estimator).set_params(verbose=1).fit(X, Y)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert ("loss" in shown.err and "P@1" in shown.err) == (fitted.n_iter_ > 0)
+
+
+@each_estimator
+def test_skorch_callbacks_run(estimator, data):
+    from skorch.callbacks import Callback
+
+    class Count(Callback):
+        epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epochs += 1
+
+    X, Y, *_ = data
+    callback = Count()
+    fitted = clone(estimator).set_params(callbacks=[callback]).fit(X, Y)
+    assert callback.epochs == fitted.n_iter_
+
+
+@each_estimator
+def test_parameters_are_the_same_set_of_words(estimator):
+    """Shared parameters have one name and one documented meaning in all estimators."""
+    shared = {
+        "hidden_layer_sizes", "dropout", "max_epochs", "batch_size", "lr",
+        "weight_decay", "early_stopping", "validation_fraction", "n_iter_no_change",
+        "threshold", "n_top_labels", "callbacks", "warm_start", "device",
+        "random_state", "verbose",
+    }  # fmt: skip
+    assert shared <= set(inspect.signature(type(estimator)).parameters)

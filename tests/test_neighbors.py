@@ -1,0 +1,176 @@
+"""Nearest neighbours, against Python's sort over all keys."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from skxmc import _neighbors
+from skxmc._neighbors import NeighborIndex, normalize_rows, search_exact
+
+FAISS = ["ivf", "hnsw"]
+N_NEIGHBORS = 10
+
+
+def whole_vectors(n, size=3, seed=0):
+    """Draw vectors of small whole numbers: exact inner products, and many ties."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(-2, 3, size=(n, size)).astype(np.float32)
+
+
+def clustered(n=2500, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((30, size))
+    noise = 0.5 * rng.standard_normal((n, size))
+    return (centres[rng.integers(30, size=n)] + noise).astype(np.float32)
+
+
+def sorted_neighbors(similarities, k):
+    """Rank the keys of each row: best first, ties by lowest index."""
+    return [
+        sorted(range(len(row)), key=lambda j, row=row: (-row[j], j))[:k]
+        for row in similarities.tolist()
+    ]
+
+
+def make(keys, kind, similarity="dot"):
+    return NeighborIndex(
+        keys, similarity=similarity, kind=kind, n_neighbors=N_NEIGHBORS
+    )
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("block_keys", [1, 7, 30, 10_000])
+@pytest.mark.parametrize(("n_keys", "k"), [(1, 1), (30, 30), (31, 8), (400, 12)])
+def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
+    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", block_keys)
+    queries, keys = whole_vectors(9, seed=1), whole_vectors(n_keys)
+    indices, scores = search_exact(queries, keys, k)
+    products = queries @ keys.T
+    expected = sorted_neighbors(products, k)
+    assert indices.tolist() == expected
+    np.testing.assert_array_equal(scores, np.take_along_axis(products, indices, axis=1))
+
+
+@pytest.mark.parametrize("n_copies", [1, 40])  # with copies, no similarity is unique
+def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypatch):
+    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", 300)
+    rng = np.random.default_rng(0)
+    keys = np.tile(rng.standard_normal((25, 40)).astype(np.float32), (n_copies, 1))
+    queries = rng.standard_normal((64, 40)).astype(np.float32)
+    together = search_exact(queries, keys, 10)
+    alone = [search_exact(queries[[i]], keys, 10) for i in range(64)]
+    assert_same(together, [np.vstack(parts) for parts in zip(*alone, strict=True)])
+    order = rng.permutation(64)
+    assert_same(search_exact(queries[order], keys, 10), [p[order] for p in together])
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_index_ranks_by_its_similarity_and_zero_vectors_have_none(similarity):
+    queries, keys = whole_vectors(9, seed=1), whole_vectors(40)
+    keys[[3, 17]] = queries[4] = 0
+    products = queries.astype(np.float64) @ keys.T
+    if similarity == "cosine":
+        norms = [np.linalg.norm(A, axis=1) for A in (queries, keys)]
+        products /= np.maximum(np.outer(*norms), 1e-9)
+    indices, scores = make(keys, "exact", similarity).search(queries, 40)
+    expected = -np.sort(-products, axis=1)
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    ranked = np.take_along_axis(products, indices, axis=1)
+    np.testing.assert_allclose(ranked, expected, atol=1e-6)
+    assert np.array_equal(np.sort(indices), np.tile(np.arange(40), (9, 1)))
+    assert scores[4].tolist() == [0] * 40
+
+
+def test_normalize_rows_gives_unit_length_to_all_but_zero_rows():
+    A = whole_vectors(50)
+    A[5] = 0
+    before = A.copy()
+    norms = np.linalg.norm(normalize_rows(A), axis=1)
+    np.testing.assert_allclose(norms, np.any(A, axis=1), rtol=1e-6)
+    assert np.array_equal(A, before)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", FAISS)
+def test_approximate_search_finds_the_share_that_it_reports(kind, similarity):
+    keys, queries = clustered(), clustered(n=200, seed=1)
+    index = make(keys, kind, similarity)
+    assert 0.95 <= index.recall_ <= 1  # so few keys: within reach of both kinds
+
+    def recall(queries):
+        found, scores = index.search(queries, N_NEIGHBORS)
+        a, b = queries, keys
+        if similarity == "cosine":
+            a, b = (A / np.linalg.norm(A, axis=1, keepdims=True) for A in (a, b))
+        products = a @ b.T
+        truth = np.argsort(-products, axis=1)[:, :N_NEIGHBORS]
+        np.testing.assert_allclose(
+            scores, np.take_along_axis(products, found, axis=1), rtol=1e-4, atol=1e-5
+        )
+        return np.mean([len({*t} & {*f}) for t, f in zip(truth, found, strict=True)])
+
+    # Of about 250 draws of 10 neighbours, the shares agree within a few percent.
+    assert recall(keys) / N_NEIGHBORS == pytest.approx(index.recall_, abs=0.03)
+    assert recall(queries) / N_NEIGHBORS > index.recall_ - 0.1
+
+
+def test_search_effort_grows_until_the_goal_is_met(monkeypatch):
+    keys = np.random.default_rng(0).standard_normal((4000, 24)).astype(np.float32)
+    recalls, efforts = [], []
+    for goal in (0.3, 0.95, 1.0):  # without clusters, eight lists are too few
+        monkeypatch.setattr(_neighbors, "_RECALL_GOAL", goal)
+        index = make(keys, "ivf")
+        recalls.append(index.recall_)
+        efforts.append(index.index.nprobe)
+        assert index.recall_ >= goal
+    assert efforts == sorted(set(efforts))
+    assert recalls == sorted(set(recalls))
+
+
+@pytest.mark.parametrize("kind", FAISS)
+@pytest.mark.parametrize("n_keys", [1, 5, 50])
+def test_few_keys_are_all_found_once_and_then_none(kind, n_keys):
+    keys = clustered(n_keys)
+    indices, similarities = make(keys, kind).search(keys[:3], n_keys + 2)
+    for row, scores in zip(indices, similarities, strict=True):
+        assert sorted(row[:n_keys]) == list(range(n_keys))
+        assert row[n_keys:].tolist() == [-1, -1]
+        assert scores[n_keys:].tolist() == [-np.inf, -np.inf]
+    assert indices.dtype == np.intp
+    assert similarities.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["exact", *FAISS])
+def test_the_same_queries_find_the_same_also_after_pickling(kind):
+    keys, queries = clustered(), clustered(n=64, seed=1)
+    index = make(keys, kind, "cosine")
+    before = index.search(queries, N_NEIGHBORS)
+    assert_same(index.search(queries, N_NEIGHBORS), before)
+    restored = pickle.loads(pickle.dumps(index))
+    assert_same(restored.search(queries, N_NEIGHBORS), before)
+    assert restored.recall_ == index.recall_
+    assert_same(index.search(queries, N_NEIGHBORS), before)  # pickling left it alone
+
+
+@pytest.mark.parametrize(("limit", "kind"), [(200, "exact"), (199, "ivf")])
+def test_auto_is_exact_up_to_a_limit(limit, kind, monkeypatch):
+    monkeypatch.setattr(_neighbors, "_MAX_EXACT_KEYS", limit)
+    index = make(clustered(200), "auto")
+    assert index.kind == kind
+    assert (index.index is None) == (kind == "exact")
+    assert index.n_bytes == 200 * 8 * 4
+
+
+def test_exact_recall_is_one_and_keys_are_unchanged():
+    keys = whole_vectors(30)
+    before = keys.copy()
+    index = make(keys, "exact", "cosine")
+    index.search(keys, 3)
+    assert index.recall_ == 1
+    assert np.array_equal(keys, before)
