@@ -10,7 +10,7 @@ from skxmc._topk import topk_dense
 # Keys compared at once: 64 queries x 16384 float32 scores are 4 MiB.
 _BLOCK_KEYS = 16_384
 # Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
-_N_SPARE = 16
+_N_SPARE = 64
 # Above so many keys, "auto" searches approximately.
 _MAX_EXACT_KEYS = 500_000
 _RECALL_GOAL = 0.95

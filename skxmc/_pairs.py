@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-# Pairs whose vectors are copied at once: 256 x 2 x 512 float32 fit a second-level cache.
+# Pairs whose vectors are copied at once: 2 x 256 x 512 float32 are 1 MiB.
 _BLOCK_PAIRS = 256
 
 

@@ -132,7 +132,7 @@ def literal(text):
     return re.escape(text)
 
 
-class _ArrayPickler(pickle.Pickler):
+class ArrayPickler(pickle.Pickler):
     """Collect the arrays that an object holds, by pickling it."""
 
     def __init__(self, file):
@@ -149,14 +149,16 @@ class _ArrayPickler(pickle.Pickler):
         return NotImplemented
 
 
-class _Sink:
+class Sink:
+    """A file that throws everything away."""
+
     def write(self, data):
         return len(data)
 
 
 def arrays(model):
     """Return all ndarrays and tensors (as ndarrays) that a model keeps."""
-    pickler = _ArrayPickler(_Sink())
+    pickler = ArrayPickler(Sink())
     pickler.dump(model)
     return pickler.arrays + [tensor.numpy() for tensor in pickler.tensors]
 

@@ -250,10 +250,10 @@ def test_p07_k_that_is_no_number_of_labels(estimator, k, error):
 )
 def test_p08_every_kind_of_random_state(estimator, seed):
     X, Y = problem()
-    global_state = np.random.get_state()
+    global_state = np.random.get_state()  # noqa: NPY002
     seed = copy.deepcopy(seed)  # the parameter is shared between the estimators
     model = fresh(estimator, random_state=seed).fit(X, Y)
-    np.random.set_state(global_state)
+    np.random.set_state(global_state)  # noqa: NPY002
     assert model.random_state is seed
     if seed is not None:
         same = fresh(estimator, random_state=3).fit(X, Y)

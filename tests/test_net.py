@@ -89,6 +89,50 @@ def test_training_reaches_the_least_squares_optimum():
     assert np.mean((out - Z) ** 2) < 1.02 * np.mean((best - Z) ** 2)
 
 
+class Recorded(SparseDataset):
+    """Remember which rows are fetched."""
+
+    def __getitems__(self, rows):
+        vars(self).setdefault("fetched", []).append(rows)
+        return super().__getitems__(rows)
+
+
+def test_every_epoch_takes_each_row_once_in_an_order_of_its_own():
+    dataset = Recorded(*linear_problem())
+    run(make_module(), dataset=dataset, max_epochs=2, batch_size=50)
+    assert [len(rows) for rows in dataset.fetched] == [50, 50, 20] * 2
+    first, second = (np.hstack(dataset.fetched[i : i + 3]).tolist() for i in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(120))
+    assert first != second
+    assert first != sorted(first)
+
+
+class RecordLr(Callback):
+    """Remember the learning rate of every step."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.values = []
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        self.values.append(net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("n_batches", [1, 2, 5, 9, 10, 11, 20, 60])
+def test_learning_rate_rises_over_a_tenth_of_the_steps_and_falls(n_batches):
+    record = RecordLr()
+    options = {"max_epochs": 1, "batch_size": math.ceil(120 / n_batches), "lr": 0.02}
+    run(make_module(), callbacks=[record], **options)
+    lrs = record.values
+    assert len(lrs) == math.ceil(120 / options["batch_size"])
+    peak = int(np.argmax(lrs))
+    assert peak <= max(1, len(lrs) // 10)
+    assert lrs[peak] == pytest.approx(0.02)
+    assert (np.diff(lrs[: peak + 1]) > 0).all()
+    assert (np.diff(lrs[peak:]) <= 0).all()
+    assert min(lrs) > 0
+    assert lrs[-1] <= 0.02 * (1 if len(lrs) < 3 else 0.6)
+
+
 def test_weights_depend_on_the_seed_alone():
     def trained(seed):
         module = make_module((5,), dropout=0.3)

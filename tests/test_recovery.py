@@ -116,6 +116,12 @@ def test_votes_are_the_weights_added_up_by_label(problem):
         np.testing.assert_array_equal(votes[[i]].toarray()[0], expected)
 
 
+def test_a_neighbor_without_weight_has_no_vote_not_one_of_zero():
+    Y = sp.csr_array(np.eye(3, dtype=np.float32))
+    votes = vote(Y, np.array([[2, 1, -1]]), np.array([[1, 0, 0]], dtype=np.float32))
+    assert votes.indices.tolist() == [2]
+
+
 @settings(deadline=None)
 @given(neighborhoods(), st.sampled_from([0.0, 0.25, 1.0]), st.integers(1, 5))
 def test_blend_mixes_in_the_clipped_linear_score_of_each_vote(problem, share, block):
