@@ -21,7 +21,7 @@ def compress_labels(Y, n_components, method, rare_label_weight, random_state):
     Y : csr_array of shape (n_samples, n_labels), float32
         Label indicator.
     n_components : int
-        Length of a code; fewer come out where Y has smaller rank.
+        Length of a code, cut to the number of rows or labels.
     method : {"svd", "neighbors"}
         Truncated SVD, or the codes that also keep the similarity of nearest rows.
     rare_label_weight : float
@@ -114,9 +114,9 @@ def neighbor_codes(
     Notes
     -----
     Singular value projection (SLEEC, Bhatia et al. 2015) on M = Z Z^T, of which only
-    the factor Z and the sparse correction S on the neighbour pairs are stored: the step
-    ``M - S' `` is applied to vectors as
-    ``(1 - f) Z (Z^T v) + f Z_0 (Z_0^T v) + S v`` with f = fidelity.
+    the factor Z and the sparse correction S on the neighbour pairs are stored: a step
+    from M is applied to vectors as ``(1 - f) Z (Z^T v) + f Z_0 (Z_0^T v) + S v`` with
+    f = fidelity.
     """
     i, j = _neighbor_pairs(Y, n_neighbors, max_frequency)
     overlap = pair_products(Y, i, Y, j)
@@ -132,7 +132,7 @@ def neighbor_codes(
             return kept + fidelity * (codes @ (codes.T @ V)) + S @ V
 
         values, vectors = _top_eigenpairs(matrix, Z, Z.shape[1], n_iter=2)
-        Z = vectors * np.sqrt(np.maximum(values, 0))
+        Z = vectors * np.sqrt(values)
     return Z
 
 
@@ -179,7 +179,7 @@ def _gram_product(A, Q):
 def _top_eigenpairs(matrix, start, n_pairs, n_iter=_N_POWER_ITERATIONS):
     """Return the largest eigenvalues, descending, and eigenvectors of a symmetric map.
 
-    Subspace iteration with a Rayleigh-Ritz step at the end.
+    Subspace iteration with a Rayleigh-Ritz step at the end. Negative values become 0.
     """
     Q = start
     for _ in range(n_iter):
@@ -194,14 +194,13 @@ def _top_eigenpairs(matrix, start, n_pairs, n_iter=_N_POWER_ITERATIONS):
 def _orthonormalize(A):
     """Return a basis of the columns of A, orthonormal but for rounding.
 
-    By the Cholesky factor of the Gram matrix: matrix products, several times as fast as
-    a QR decomposition; applied twice it is as exact (Yamamoto et al. 2015).
+    By the eigenvectors of the Gram matrix: mostly matrix products, several times as
+    fast as a QR decomposition; applied twice it is as exact.
     """
     A = A / np.maximum(np.sqrt(np.einsum("ij,ij->j", A, A)), _TINY)
-    gram = (A.T @ A).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += 1e-6
-    inverse = np.linalg.inv(np.linalg.cholesky(gram))
-    return A @ inverse.T.astype(A.dtype)
+    values, vectors = np.linalg.eigh((A.T @ A).astype(np.float64))
+    # Columns that depend on others leave eigenvalues of rounding size, of either sign.
+    return A @ (vectors / np.sqrt(np.maximum(values, 1e-6))).astype(A.dtype)
 
 
 def _neighbor_pairs(Y, n_neighbors, max_frequency, block_rows=1024):

@@ -13,11 +13,11 @@ from skxmc._base import BaseXMCClassifier
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._neighbors import NeighborIndex
 from skxmc._recovery import (
+    LabelStore,
     blend_linear,
     cap_multiplicities,
     neighbor_weights,
     rank_votes,
-    unique_label_rows,
     vote,
 )
 from skxmc._ridge import fit_ridge
@@ -254,6 +254,15 @@ class DECLAREClassifier(BaseXMCClassifier):
             module, X, codes, held_out, _nn.MSELoss, precision, device, rng
         )
         encoder = _nn.Encoder(module, device)
+        # Rows with the same labels have the same exact code: one key stands for all.
+        is_exact = self.keys == "exact"
+        store = LabelStore(Y, key_per_set=is_exact)
+        index = NeighborIndex(
+            codes[store.key_rows] if is_exact else encoder(X[store.key_rows]),
+            similarity=self.similarity,
+            kind=self.index,
+            n_neighbors=self.n_neighbors,
+        )
         return {
             "n_components_": codes.shape[1],
             "compression_ratio_": codes.shape[1] / Y.shape[1],
@@ -262,7 +271,9 @@ class DECLAREClassifier(BaseXMCClassifier):
             "n_iter_": len(history),
             "_encoder": encoder,
             "_label_index": labels,
-            **self._build_index(X, Y, codes, encoder),
+            "_store": store,
+            "_index": index,
+            "index_recall_": index.recall_,
         }
 
     def _build_module(self, X, codes, held_out, rng):
@@ -281,49 +292,24 @@ class DECLAREClassifier(BaseXMCClassifier):
             seed=rng.randint(2**31),
         )
 
-    def _build_index(self, X, Y, codes, encoder):
-        first, label_row = unique_label_rows(Y)
-        counts = np.bincount(label_row)
-        if self.keys == "exact":
-            # Rows with the same labels have the same code: one key stands for all.
-            keys, key_label_row, key_count = codes[first], np.arange(len(first)), counts
-        else:
-            keys, key_label_row = encoder(X), label_row
-            key_count = np.ones_like(label_row)
-        has_label = np.diff(Y.indptr)[first][key_label_row] > 0
-        index = NeighborIndex(
-            keys[has_label],
-            similarity=self.similarity,
-            kind=self.index,
-            n_neighbors=self.n_neighbors,
-        )
-        frequency = np.bincount(Y.indices, minlength=Y.shape[1])
-        return {
-            "_index": index,
-            "index_recall_": index.recall_,
-            "_key_label_row": key_label_row[has_label],
-            "_key_count": key_count[has_label],
-            "_label_rows": Y[first],
-            "_labels_by_frequency": np.argsort(-frequency, kind="stable"),
-        }
-
     def _rank(self, X, k):
         codes = self._encoder(X)
         if self.decoder == "linear":
             indices, scores = self._label_index.search(codes, k)
             return indices, np.clip(scores, 0, 1)
-        n_neighbors = min(self.n_neighbors, len(self._key_count))
-        keys, similarities = self._index.search(codes, n_neighbors)
-        taken = cap_multiplicities(self._key_count[keys], self.n_neighbors)
+        store = self._store
+        n_keys = min(self.n_neighbors, len(store.key_rows))
+        keys, similarities = self._index.search(codes, n_keys)
+        taken = cap_multiplicities(store.count_of_key[keys], self.n_neighbors)
         weights = neighbor_weights(similarities, self.sharpening, taken)
-        scores = vote(self._label_rows, self._key_label_row[keys], weights)
+        scores = vote(store.sets, store.set_of_key[keys], weights)
         if self.decoder == "blend":
             scores = blend_linear(
                 scores, codes, self._label_index.keys, self.linear_weight
             )
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
-        return rank_votes(scores, k, self._labels_by_frequency)
+        return rank_votes(scores, k, store.by_frequency)
 
     def _checked_decoder(self, X, Y):
         """Return the decoder of the last fit, if warm_start can go on from it."""
@@ -351,15 +337,6 @@ class DECLAREClassifier(BaseXMCClassifier):
         sizes = {
             "network": self._encoder.n_bytes,
             "codes": self._index.n_bytes + self._label_index.n_bytes,
-            "label_rows": sum(
-                part.nbytes
-                for part in (
-                    self._label_rows.data,
-                    self._label_rows.indices,
-                    self._label_rows.indptr,
-                    self._key_label_row,
-                    self._key_count,
-                )
-            ),
+            "label_rows": self._store.n_bytes,
         }
         return sizes | {"total": sum(sizes.values())}

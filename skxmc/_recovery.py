@@ -9,6 +9,50 @@ from skxmc._pairs import pair_products
 from skxmc._topk import topk_csr
 
 
+class LabelStore:
+    """Label sets of the training rows, each stored once, and the keys that carry them.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels), canonical
+        Label indicator of the training rows.
+    key_per_set : bool
+        Whether one key stands for all rows with the same labels, or each row has its
+        own. Rows without labels have none.
+
+    Attributes
+    ----------
+    sets : csr_array of shape (n_sets, n_labels)
+        The distinct label sets.
+    key_rows : ndarray of shape (n_keys,), intp
+        Row of Y that each key was made of.
+    set_of_key, count_of_key : ndarray of shape (n_keys,), intp
+        Label set of each key, and how many rows the key stands for.
+    by_frequency : ndarray of shape (n_labels,), intp
+        All labels, the most frequent first.
+    """
+
+    def __init__(self, Y, *, key_per_set):
+        first, set_of_row = unique_label_rows(Y)
+        self.sets = Y[first]
+        rows = first if key_per_set else np.arange(Y.shape[0])
+        has_label = np.diff(Y.indptr)[rows] > 0
+        # Without any label, one key that votes for nothing leaves something to search.
+        self.key_rows = rows[has_label] if has_label.any() else rows[:1]
+        self.set_of_key = set_of_row[self.key_rows]
+        sizes = np.bincount(set_of_row)[self.set_of_key]
+        self.count_of_key = sizes if key_per_set else np.ones_like(sizes)
+        frequency = np.bincount(Y.indices, minlength=Y.shape[1])
+        self.by_frequency = np.argsort(-frequency, kind="stable")
+
+    @property
+    def n_bytes(self):
+        """Memory in bytes."""
+        sets = self.sets.data, self.sets.indices, self.sets.indptr
+        keys = self.key_rows, self.set_of_key, self.count_of_key, self.by_frequency
+        return sum(part.nbytes for part in (*sets, *keys))
+
+
 def neighbor_weights(similarities, sharpening, counts):
     """Turn similarities into weights that sum to 1 in each row.
 

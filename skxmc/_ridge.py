@@ -36,28 +36,30 @@ def fit_ridge(X, Z, alpha, *, tol=0.01, max_iter=100):
     Notes
     -----
     Conjugate gradients, preconditioned by the diagonal, on the normal equations of the
-    centred problem; X is centred implicitly: with m the mean row,
-    ``(X - 1 m)^T (X - 1 m) P = X^T X P - n m^T m P``.
+    centred problem. X stays sparse: with m its mean row and ``1^T A`` the column sums,
+    ``(X - 1 m)^T A = X^T A - m^T (1^T A)``.
     """
     n_samples = X.shape[0]
-    Xt = X.T
-    mean_x, mean_z = X.mean(axis=0).astype(np.float32), Z.mean(axis=0)
-    square = X.power(2).sum(axis=0)
+    mean_x, mean_z = _mean(X), _mean(Z)
+    square = X.power(2).sum(axis=0, dtype=np.float64)
     penalty = np.float32(max(alpha * square.sum() / n_samples, _TINY))
-    diagonal = np.maximum(square - n_samples * mean_x**2, 0) + penalty
-    scale = (1 / diagonal)[:, None].astype(np.float32)
+    variance = np.maximum(square - n_samples * mean_x**2, 1e-6 * square)
+    scale = (1 / (variance + penalty))[:, None].astype(np.float32)
+    Xt = X.T
+
+    def centred_product(A):
+        # A is centred too, which changes nothing but the size of what cancels.
+        A = A - _mean(A)
+        return Xt @ A - np.outer(mean_x, n_samples * _mean(A))
 
     def normal_matrix(P):
-        centring = np.outer(n_samples * mean_x, mean_x @ P)
-        return Xt @ (X @ P) - centring + penalty * P
+        return centred_product(X @ P) + penalty * P
 
     weight = np.empty((X.shape[1], Z.shape[1]), dtype=np.float32)
     for start in range(0, Z.shape[1], _BLOCK_TARGETS):
         block = slice(start, start + _BLOCK_TARGETS)
-        target = Xt @ (Z[:, block] - mean_z[block])
-        # The mean row has no part in it, because the centred targets sum to zero.
         weight[:, block] = _conjugate_gradients(
-            normal_matrix, target, scale, tol, max_iter
+            normal_matrix, centred_product(Z[:, block]), scale, tol, max_iter
         )
     return weight, mean_z - mean_x @ weight
 
@@ -71,22 +73,24 @@ def _conjugate_gradients(matrix, target, scale, tol, max_iter):
     goal = tol**2 * rho
     for _ in range(max_iter):
         product = matrix(direction)
-        step = rho / _positive(_column_dot(direction, product))
+        curvature = _column_dot(direction, product)
+        # A column rests once it is solved, or as well as float32 can.
+        active = (rho > goal) & (curvature > 0)
+        if not active.any():
+            break
+        step = np.where(active, rho, 0) / np.where(active, curvature, 1)
         W += step * direction
         residual -= step * product
         scaled = scale * residual
         rho_new = _column_dot(residual, scaled)
-        if (rho_new <= goal).all():
-            break
-        direction = scaled + (rho_new / _positive(rho)) * direction
+        direction = scaled + rho_new / np.maximum(rho, _TINY) * direction
         rho = rho_new
     return W
 
 
+def _mean(A):
+    return A.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
 def _column_dot(A, B):
     return np.einsum("ij,ij->j", A, B)
-
-
-def _positive(x):
-    # A target that is solved already has zero residual: 0 / tiny is 0, 0 / 0 is not.
-    return np.maximum(x, _TINY)

@@ -24,23 +24,15 @@ def check_structure(M, name):
     """
     if not sp.issparse(M) or M.ndim != 2:
         return
-    n_rows, n_columns = M.shape
-    if M.format in ("csr", "csc", "bsr"):
-        axes = ("row", "column") if M.format != "csc" else ("column", "row")
-        block = M.blocksize if M.format == "bsr" else (1, 1)
-        major, minor = n_rows // block[0], n_columns // block[1]
-        if M.format == "csc":
-            major, minor = minor, major
-        _check_pointers(M.indptr, len(M.indices), major, name)
-        if len(M.data) != len(M.indices):
-            raise ValueError(
-                f"{name} has {len(M.indices)} indices but {len(M.data)} values; "
-                "build it anew from its entries."
-            )
-        _check_range(M.indices, minor, axes[1], name)
-    elif M.format == "coo":
-        _check_range(M.coords[0], n_rows, "row", name)
-        _check_range(M.coords[1], n_columns, "column", name)
+    if M.format == "coo":
+        for index, size, axis in zip(M.coords, M.shape, ("row", "column"), strict=True):
+            _check_range(index, size, axis, name)
+    elif M.format in ("csr", "csc", "bsr"):
+        height, width = M.blocksize if M.format == "bsr" else (1, 1)
+        rows, columns = (M.shape[0] // height, "row"), (M.shape[1] // width, "column")
+        major, minor = (columns, rows) if M.format == "csc" else (rows, columns)
+        _check_pointers(M, major[0], name)
+        _check_range(M.indices, *minor, name)
 
 
 def check_indicator(Y, name="Y"):
@@ -108,17 +100,23 @@ def check_dense_fits(shape, instead):
         )
 
 
-def _check_pointers(indptr, nnz, n_major, name):
+def _check_pointers(M, n_major, name):
+    indptr, n_stored = M.indptr, len(M.indices)
+    if len(M.data) != n_stored:
+        raise ValueError(
+            f"{name} has {n_stored} indices but {len(M.data)} values; build it anew "
+            "from its entries."
+        )
     fine = (
         len(indptr) == n_major + 1
         and indptr[0] == 0
-        and indptr[-1] <= nnz
+        and indptr[-1] <= n_stored
         and (np.diff(indptr) >= 0).all()
     )
     if not fine:
         raise ValueError(
-            f"{name} has an inconsistent indptr for {n_major} rows and {nnz} stored "
-            "values; build it anew from its entries."
+            f"{name} has an inconsistent indptr for its shape {M.shape} and {n_stored} "
+            "stored values; build it anew from its entries."
         )
 
 

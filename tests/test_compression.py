@@ -196,7 +196,7 @@ def test_without_neighbor_pairs_the_codes_keep_their_inner_products():
 
 @pytest.mark.parametrize("method", ["svd", "neighbors"])
 def test_nothing_of_the_size_n_by_n_is_built(method):
-    n, n_labels = 20_000, 5_000
+    n, n_labels = 20_000, 1_500
     labels = np.random.default_rng(0).integers(n_labels, size=(n, 3))
     ones = np.ones(3 * n, dtype=np.float32)
     Y = sp.csr_array((ones, labels.ravel(), np.arange(0, 3 * n + 1, 3)), (n, n_labels))

@@ -113,7 +113,7 @@ def test_auto_is_the_best_device_there_is():
         ("tpu", "device='tpu' is not the name of a device; use 'auto'"),
         ("cuda:7x", "device='cuda:7x' is not the name of a device; use 'auto'"),
         ("", "device='' is not the name of a device"),
-        ("meta", r"device='meta' requested but .* use 'cpu' or 'auto'"),
+        ("meta", r"device='meta' is not supported; use one of .*'cpu'"),
         pytest.param(
             "cuda",
             r"device='cuda' requested but torch.cuda.is_available\(\) is False",

@@ -57,13 +57,16 @@ def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
     np.testing.assert_array_equal(scores, np.take_along_axis(products, indices, axis=1))
 
 
-@pytest.mark.parametrize("n_copies", [1, 40])  # with copies, no similarity is unique
+@pytest.mark.parametrize("n_copies", [1, 3, 40])  # with copies, all similarities tie
 def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", 300)
+    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", 17)
     rng = np.random.default_rng(0)
     keys = np.tile(rng.standard_normal((25, 40)).astype(np.float32), (n_copies, 1))
     queries = rng.standard_normal((64, 40)).astype(np.float32)
-    together = search_exact(queries, keys, 10)
+    together = indices, scores = search_exact(queries, keys, 10)
+    tied = np.diff(scores) == 0
+    assert tied.any() == (n_copies > 1)
+    assert (np.diff(indices)[tied] > 0).all()
     alone = [search_exact(queries[[i]], keys, 10) for i in range(64)]
     assert_same(together, [np.vstack(parts) for parts in zip(*alone, strict=True)])
     order = rng.permutation(64)

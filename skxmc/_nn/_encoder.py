@@ -75,15 +75,17 @@ def resolve_device(device):
             f"device={device!r} is not the name of a device; use 'auto', 'cpu', "
             "'cuda', 'cuda:0' or 'mps'."
         ) from error
-    available = {
+    supported = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not available.get(resolved.type, False):
+    if not supported.get(resolved.type, False):
         raise ValueError(
             f"device={device!r} requested but torch.{resolved.type}.is_available() is "
             "False; use 'cpu' or 'auto'."
+            if resolved.type in supported
+            else f"device={device!r} is not supported; use one of {[*supported]}."
         )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(

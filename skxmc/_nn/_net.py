@@ -79,7 +79,6 @@ def train(
     schedule = LRScheduler(
         LambdaLR, lr_lambda=partial(_lr_factor, n_batches), step_every="batch"
     )
-    loader = {"collate_fn": whole_batch, "generator": _generator("cpu", seed)}
     net = SparseNet(
         module,
         criterion=criterion,
@@ -89,8 +88,10 @@ def train(
         max_epochs=max_epochs,
         batch_size=batch_size,
         iterator_train__shuffle=True,
-        **{f"iterator_train__{key}": value for key, value in loader.items()},
-        **{f"iterator_valid__{key}": value for key, value in loader.items()},
+        iterator_train__collate_fn=whole_batch,
+        iterator_train__generator=_generator("cpu", seed),
+        iterator_valid__collate_fn=whole_batch,
+        iterator_valid__generator=_generator("cpu", seed),
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
             StopOnDivergence(),
@@ -101,8 +102,6 @@ def train(
         verbose=max(0, verbose - 1),
         device=str(device),
     )
-    if verbose < 2:
-        net.set_params(callbacks__print_log=None)
     seed_dropout(module, _generator(device, seed))
     try:
         with limited_threads(_step_work(module, batch_size) < _MIN_PARALLEL_WORK):
@@ -115,7 +114,10 @@ def train(
 def check_callbacks(callbacks):
     """Raise ValueError for callbacks that cannot work with row-sparse gradients."""
     for callback in callbacks:
-        if isinstance(callback, GradientNormClipping):
+        # skorch takes instances, classes, and tuples of a name and either.
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, GradientNormClipping):
             raise ValueError(
                 "callbacks holds GradientNormClipping, but the gradient of the input "
                 "table is row-sparse and has no norm to clip; lower lr instead."

@@ -47,6 +47,13 @@ class RowSparseAdamW(torch.optim.AdamW):
                     self._step_rows(table, gradients.pop(), group)
         return loss
 
+    def zero_grad(self, set_to_none=True):
+        """Forget all gradients, also those of tables that no step has used."""
+        super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                getattr(parameter, "row_gradients", []).clear()
+
     def _step_rows(self, table, gradient, group):
         state = self.state[table]
         if not state:

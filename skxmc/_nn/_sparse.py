@@ -92,8 +92,8 @@ class RowGradient(NamedTuple):
     def blocks(self, size):
         """Yield (rows, gradient of these rows), at most `size` distinct rows a time."""
         columns, xt = self.x.transposed()
-        for rows, block in zip(columns.split(size), xt.blocks(size), strict=True):
-            yield rows, block.matmul(self.grad_output)
+        for start, block in zip(range(0, len(xt), size), xt.blocks(size), strict=True):
+            yield columns[start : start + size], block.matmul(self.grad_output)
 
 
 class _SparseMatmul(torch.autograd.Function):
