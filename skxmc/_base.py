@@ -15,10 +15,11 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
-from skxmc._blocks import padded_blocks
+from skxmc._blocks import BLOCK_ROWS, padded_blocks
 from skxmc._targets import encode_targets
 from skxmc._topk import check_k, ranking_to_csr
 from skxmc._validation import check_dense_fits, check_structure
+from skxmc.exceptions import TrainingDivergedError
 from skxmc.metrics import precision_at_k
 
 # Dense probabilities stay this far from 0 and 1, where a logarithm would not be finite.
@@ -167,7 +168,8 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         indices : ndarray of shape (n_samples, k), intp
-            Positions in `classes_`, best first; ties by lowest position.
+            Positions in `classes_`, best first. Equal scores stand by position, but
+            labels of score 0 or 1 in order of preference.
         scores : ndarray of shape (n_samples, k), float32
             Their probabilities.
 
@@ -216,8 +218,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         _check_layer_sizes(self.hidden_layer_sizes)
         check_structure(X, "X")
         check_structure(y, "Y")
-        if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple):
-            type_of_target(y)  # refuses lists of label lists, and says what to use
+        _check_label_lists(y)
         X, y = _checked(self, X, y, multi_output=True)
         Y, form = encode_targets(y)
         if not form.is_single_label:
@@ -267,6 +268,16 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             seed=rng.randint(2**31),
         )
 
+    def _finished_encoder(self, module, X, device):
+        """Wrap a trained module, once it is seen to give finite outputs."""
+        encoder = _nn.Encoder(module, device)
+        if not np.isfinite(encoder(X[:BLOCK_ROWS])).all():
+            raise TrainingDivergedError(
+                f"The trained network's outputs are not finite, at lr={self.lr}; try a "
+                "lower lr or rescale X."
+            )
+        return encoder
+
     def _n_kept(self):
         """How many labels a row of `predict` or `predict_proba` may hold."""
         n_labels = self._form.n_labels
@@ -303,6 +314,16 @@ def _check_layer_sizes(sizes):
             )
 
 
+def _check_label_lists(y):
+    """Raise ValueError for y as lists of labels, or without a column."""
+    if getattr(y, "ndim", 0) == 2 and y.shape[1] == 0:
+        raise ValueError("Y has 0 labels; pass at least one column.")
+    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], set | frozenset):
+        y = [list(labels) for labels in y]
+    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple):
+        type_of_target(y)  # refuses lists of label lists, and says what to use
+
+
 def _to_csr(X):
     """Return X as a canonical CSR array; one that is not is copied first."""
     X = sp.csr_array(X)
@@ -321,5 +342,5 @@ def _warn_constant_labels(Y):
             f"Of {Y.shape[1]} labels, {n_empty} have no positive row and cannot be "
             f"learned, and {n_full} have only positive rows.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,  # the caller of fit, which scikit-learn wraps
         )

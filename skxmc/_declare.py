@@ -253,12 +253,13 @@ class DECLAREClassifier(BaseXMCClassifier):
         history = self._train(
             module, X, codes, held_out, _nn.MSELoss, precision, device, rng
         )
-        encoder = _nn.Encoder(module, device)
+        encoder = self._finished_encoder(module, X, device)
         # Rows with the same labels have the same exact code: one key stands for all.
         is_exact = self.keys == "exact"
         store = LabelStore(Y, key_per_set=is_exact)
+        keys = codes[store.key_rows] if is_exact else encoder(X[store.key_rows])
         index = NeighborIndex(
-            codes[store.key_rows] if is_exact else encoder(X[store.key_rows]),
+            keys,
             similarity=self.similarity,
             kind=self.index,
             n_neighbors=self.n_neighbors,

@@ -74,8 +74,6 @@ def encode_targets(y):
         if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
             return _encode_classes(column_or_1d(y, warn=True))
         Y, kind = check_indicator(y), "dense"
-    if Y.shape[1] == 0:
-        raise ValueError("Y has 0 labels; pass at least one column.")
     return Y, TargetForm(kind, y.dtype, np.arange(Y.shape[1]))
 
 

@@ -1,6 +1,7 @@
 """Checks of what users pass that scikit-learn does not make."""
 
 import math
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,17 +23,26 @@ def check_structure(M, name):
     name : str
         What to call it in errors.
     """
-    if not sp.issparse(M) or M.ndim != 2:
+    if not sp.issparse(M):
         return
-    if M.format == "coo":
-        for index, size, axis in zip(M.coords, M.shape, ("row", "column"), strict=True):
+    if M.ndim > 2:
+        raise ValueError(
+            f"Found array with dim {M.ndim}, while dim <= 2 is required for {name}."
+        )
+    if M.format in ("coo", "dok"):
+        coords = M.coords if M.format == "coo" else np.array([*M.keys()], int).T
+        for index, size, axis in zip(coords, M.shape, ("row", "column"), strict=False):
             _check_range(index, size, axis, name)
+    elif M.format == "lil":
+        columns = np.array([*chain.from_iterable(M.rows)], dtype=int)
+        _check_range(columns, M.shape[1], "column", name)
     elif M.format in ("csr", "csc", "bsr"):
         height, width = M.blocksize if M.format == "bsr" else (1, 1)
-        rows, columns = (M.shape[0] // height, "row"), (M.shape[1] // width, "column")
-        major, minor = (columns, rows) if M.format == "csc" else (rows, columns)
+        major, minor = (M.shape[0] // height, "row"), (M.shape[1] // width, "column")
+        if M.format == "csc":
+            major, minor = minor, major
         _check_pointers(M, major[0], name)
-        _check_range(M.indices, *minor, name)
+        _check_range(M.indices, minor[0], minor[1], name)
 
 
 def check_indicator(Y, name="Y"):
@@ -69,7 +79,9 @@ def check_indicator(Y, name="Y"):
             f"{name} has dtype {Y.dtype}, but a multilabel indicator of 0 and 1 is "
             "expected; see sklearn.preprocessing.MultiLabelBinarizer."
         )
-    Y = sp.csr_array(Y, copy=True)
+    # Duplicates are summed where they cannot wrap; of booleans, the sum is True.
+    dtype = bool if Y.dtype == bool else np.float32
+    Y = sp.csr_array(Y, dtype=dtype, copy=True)
     Y.sum_duplicates()
     Y.eliminate_zeros()
     wrong = Y.data[Y.data != 1]

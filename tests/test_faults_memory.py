@@ -3,6 +3,8 @@
 Peaks are the high-water mark of resident memory that Linux keeps for a process.
 """
 
+import ctypes
+import gc
 import io
 import pickle
 import tracemalloc
@@ -49,6 +51,10 @@ def csr_bytes(M):
 
 def peak_above_now(function, *args):
     """Return (result, bytes by which resident memory rose above what it was)."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # else what was freed hides what is allocated
+        libc.malloc_trim(0)
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew
     result = function(*args)

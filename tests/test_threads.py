@@ -27,12 +27,14 @@ def count_in_a_new_thread():
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
-@pytest.mark.parametrize(("outer", "inner"), [(True, True), (True, False)])
+@pytest.mark.parametrize(
+    ("outer", "inner"), [(True, True), (True, False), (False, True)]
+)
 def test_the_count_is_one_inside_and_put_back_by_the_outermost(outer, inner, error):
     def use():
         with limited_threads(outer):
             with limited_threads(inner):
-                assert torch.get_num_threads() == 1
+                assert torch.get_num_threads() == 1  # one of the two is always set
             inside.append(torch.get_num_threads())
             if error:
                 raise error
@@ -43,6 +45,7 @@ def test_the_count_is_one_inside_and_put_back_by_the_outermost(outer, inner, err
             use()
     else:
         use()
+    assert inside == [1 if outer else 2]
     assert torch.get_num_threads() == 2
     assert count_in_a_new_thread() == 2
 

@@ -13,16 +13,24 @@ class StopTraining(Exception):
 
 
 class StopOnDivergence(Callback):
-    """Raise `TrainingDivergedError` as soon as a batch has no finite loss."""
+    """Raise `TrainingDivergedError` once a loss or a weight is no longer finite."""
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
         """Check the loss of a training batch."""
         if training and not math.isfinite(loss.item()):
-            raise TrainingDivergedError(
-                f"The training loss became {loss.item()} in epoch {len(net.history)}, "
-                f"batch {len(net.history[-1, 'batches'])}, at lr={net.lr}; try a lower "
-                "lr or rescale X."
-            )
+            self._stop(net, f"loss became {loss.item()}")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Check the weights, which the last step may have spoilt after its loss."""
+        if not all(p.isfinite().all() for p in trained_parameters(net.module_)):
+            self._stop(net, "weights became infinite or NaN")
+
+    def _stop(self, net, what):
+        raise TrainingDivergedError(
+            f"The training {what} in epoch {len(net.history)}, batch "
+            f"{len(net.history[-1, 'batches'])}, at lr={net.lr}; try a lower lr or "
+            "rescale X."
+        )
 
 
 class MonitorPrecision(Callback):
@@ -64,7 +72,9 @@ class MonitorPrecision(Callback):
     def on_train_end(self, net, **kwargs):
         """Put the best weights back."""
         if self.patience is not None:
-            for parameter, best in zip(_trained(net), self.best_weights_, strict=True):
+            for parameter, best in zip(
+                trained_parameters(net.module_), self.best_weights_, strict=True
+            ):
                 parameter.data.copy_(best)
 
     def _score(self, net):
@@ -73,11 +83,14 @@ class MonitorPrecision(Callback):
 
     def _keep(self, net, score):
         self.best_score_, self.misses_ = score, 0
-        self.best_weights_ = [p.detach().clone() for p in _trained(net)]
+        self.best_weights_ = [
+            p.detach().clone() for p in trained_parameters(net.module_)
+        ]
 
 
-def _trained(net):
-    return [p for p in net.module_.parameters() if p.requires_grad]
+def trained_parameters(module):
+    """Return the parameters of `module` that training changes."""
+    return [p for p in module.parameters() if p.requires_grad]
 
 
 class ShowProgress(Callback):

@@ -5,12 +5,18 @@ from functools import partial
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
+from threadpoolctl import threadpool_limits
 from torch.optim.lr_scheduler import LambdaLR
 
-from skxmc._nn._callbacks import ShowProgress, StopOnDivergence, StopTraining
+from skxmc._nn._callbacks import (
+    ShowProgress,
+    StopOnDivergence,
+    StopTraining,
+    trained_parameters,
+)
 from skxmc._nn._data import whole_batch
 from skxmc._nn._modules import seed_dropout
 from skxmc._nn._optim import RowSparseAdamW
@@ -73,7 +79,7 @@ def train(
     history : skorch.history.History
         One row an epoch; empty if the module has nothing to train.
     """
-    if not any(p.requires_grad for p in module.parameters()):
+    if not trained_parameters(module):
         return History()
     n_batches = math.ceil(len(dataset) / batch_size) * max_epochs
     schedule = LRScheduler(
@@ -104,7 +110,9 @@ def train(
     )
     seed_dropout(module, _generator(device, seed))
     try:
-        with limited_threads(_step_work(module, batch_size) < _MIN_PARALLEL_WORK):
+        is_small = _step_work(module, batch_size) < _MIN_PARALLEL_WORK
+        # numpy's threads, woken by a callback that scores, would spin beside the steps.
+        with limited_threads(is_small), threadpool_limits(1, user_api="blas"):
             _run(net, dataset)
     finally:
         seed_dropout(module, None)
@@ -112,11 +120,16 @@ def train(
 
 
 def check_callbacks(callbacks):
-    """Raise ValueError for callbacks that cannot work with row-sparse gradients."""
-    for callback in callbacks:
+    """Raise ValueError for what is no skorch callback, or one that cannot work here."""
+    for item in callbacks:
         # skorch takes instances, classes, and tuples of a name and either.
-        callback = callback[1] if isinstance(callback, tuple) else callback
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
         kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"callbacks holds {item!r}, which is not a callback of skorch; derive "
+                "it from skorch.callbacks.Callback."
+            )
         if issubclass(kind, GradientNormClipping):
             raise ValueError(
                 "callbacks holds GradientNormClipping, but the gradient of the input "
