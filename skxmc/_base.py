@@ -243,19 +243,20 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         when to stop early, and is shown on some training rows otherwise.
         """
         callbacks = list(self.callbacks or ())
-        train_rows = np.delete(np.arange(X.shape[0]), held_out)
-        validation = None
+        training, validation = _nn.SparseDataset(X, targets), None
         if len(held_out):
+            rows = np.delete(np.arange(X.shape[0]), held_out)
+            training = _nn.SparseDataset(X[rows], targets[rows])
             validation = _nn.SparseDataset(X[held_out], targets[held_out])
             watch = ("valid_precision_at_1", self.n_iter_no_change)
             score = partial(precision, rows=held_out)
             callbacks.append(_nn.MonitorPrecision(score, *watch))
         elif self.verbose:
-            score = partial(precision, rows=train_rows[:_N_SHOWN_ROWS])
+            score = partial(precision, rows=np.arange(min(X.shape[0], _N_SHOWN_ROWS)))
             callbacks.append(_nn.MonitorPrecision(score, "train_precision_at_1"))
         return _nn.train(
             module,
-            _nn.SparseDataset(X[train_rows], targets[train_rows]),
+            training,
             criterion=criterion,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,

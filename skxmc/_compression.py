@@ -9,7 +9,7 @@ _N_OVERSAMPLES = 10
 _N_POWER_ITERATIONS = 5
 # Columns of an (n_labels, ...) temporary in a product with Y Y^T: with millions of
 # labels, all columns at once would be larger than the result.
-_BLOCK_COLUMNS = 16
+_BLOCK_COLUMNS = 8
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -71,10 +71,10 @@ def svd_codes(Y, n_components, random_state):
     A = Y.T.tocsr() if by_label else Y
     size = A.shape[0]
     c = min(n_components, size)
-    start = random_state.standard_normal((size, min(c + _N_OVERSAMPLES, size)))
-    values, vectors = _top_eigenpairs(
-        lambda Q: _gram_product(A, Q), start.astype(np.float32), c
-    )
+    start = np.empty((size, min(c + _N_OVERSAMPLES, size)), dtype=np.float32)
+    for block in _column_blocks(start):  # numpy draws float64, twice as large
+        start[:, block] = random_state.standard_normal(start[:, block].shape)
+    values, vectors = _top_eigenpairs(lambda Q: _gram_product(A, Q), start, c)
     if by_label:
         return Y @ vectors  # Y V = U Sigma
     return vectors * np.sqrt(values)
@@ -152,7 +152,11 @@ def linear_decoder(Y, codes):
     -------
     decoder : ndarray of shape (n_labels, n_components), float32
     """
-    return Y.T @ (codes @ _inverse_gram(codes))
+    inverse = _inverse_gram(codes)
+    decoder = np.empty((Y.shape[1], codes.shape[1]), dtype=np.float32)
+    for block in _column_blocks(decoder):
+        decoder[:, block] = Y.T @ (codes @ inverse[:, block])
+    return decoder
 
 
 def project_labels(Y, decoder):
@@ -170,10 +174,15 @@ def _inverse_gram(A):
 def _gram_product(A, Q):
     """Compute ``A (A^T Q)`` without an (n_columns, n_columns_of_Q) temporary."""
     out = np.empty_like(Q)
-    for start in range(0, Q.shape[1], _BLOCK_COLUMNS):
-        block = slice(start, start + _BLOCK_COLUMNS)
+    for block in _column_blocks(Q):
         out[:, block] = A @ (A.T @ Q[:, block])
     return out
+
+
+def _column_blocks(A):
+    """Yield slices of at most `_BLOCK_COLUMNS` columns."""
+    for start in range(0, A.shape[1], _BLOCK_COLUMNS):
+        yield slice(start, start + _BLOCK_COLUMNS)
 
 
 def _top_eigenpairs(matrix, start, n_pairs, n_iter=_N_POWER_ITERATIONS):
@@ -197,10 +206,12 @@ def _orthonormalize(A):
     By the eigenvectors of the Gram matrix: mostly matrix products, several times as
     fast as a QR decomposition; applied twice it is as exact.
     """
-    A = A / np.maximum(np.sqrt(np.einsum("ij,ij->j", A, A)), _TINY)
-    values, vectors = np.linalg.eigh((A.T @ A).astype(np.float64))
+    gram = (A.T @ A).astype(np.float64)
+    scale = 1 / np.sqrt(np.maximum(np.diag(gram), _TINY))  # to columns of norm 1
+    values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
     # Columns that depend on others leave eigenvalues of rounding size, of either sign.
-    return A @ (vectors / np.sqrt(np.maximum(values, 1e-6))).astype(A.dtype)
+    rotation = scale[:, None] * vectors / np.sqrt(np.maximum(values, 1e-6))
+    return A @ rotation.astype(A.dtype)
 
 
 def _neighbor_pairs(Y, n_neighbors, max_frequency, block_rows=1024):

@@ -241,8 +241,8 @@ class DECLAREClassifier(BaseXMCClassifier):
                 rare_label_weight=self.rare_label_weight,
                 random_state=rng,
             )
-            decoder = linear_decoder(Y, codes)
             module = self._build_module(X, codes, held_out, rng)
+            decoder = linear_decoder(Y, codes)
 
         labels = NeighborIndex(decoder, similarity="dot", kind="exact", n_neighbors=1)
 
@@ -257,7 +257,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         # Rows with the same labels have the same exact code: one key stands for all.
         is_exact = self.keys == "exact"
         store = LabelStore(Y, key_per_set=is_exact)
-        keys = codes[store.key_rows] if is_exact else encoder(X[store.key_rows])
+        n_components = codes.shape[1]
+        keys = codes[store.key_rows] if is_exact else None
+        del codes  # as large as the keys that take their place
+        if keys is None:
+            keys = encoder(X[store.key_rows])
         index = NeighborIndex(
             keys,
             similarity=self.similarity,
@@ -265,8 +269,8 @@ class DECLAREClassifier(BaseXMCClassifier):
             n_neighbors=self.n_neighbors,
         )
         return {
-            "n_components_": codes.shape[1],
-            "compression_ratio_": codes.shape[1] / Y.shape[1],
+            "n_components_": n_components,
+            "compression_ratio_": n_components / Y.shape[1],
             "history_": history,
             "loss_curve_": [row["train_loss"] for row in history],
             "n_iter_": len(history),

@@ -23,7 +23,7 @@ class NeighborIndex:
     Parameters
     ----------
     keys : ndarray of shape (n_keys, n_components), float32
-        The vectors to search.
+        The vectors to search; taken over, and normalised in place for "cosine".
     similarity : {"cosine", "dot"}
         "cosine" normalises keys and queries; zero vectors have similarity 0.
     kind : {"auto", "exact", "ivf", "hnsw"}
@@ -42,7 +42,9 @@ class NeighborIndex:
 
     def __init__(self, keys, *, similarity, kind, n_neighbors):
         self.similarity = similarity
-        self.keys = normalize_rows(keys) if similarity == "cosine" else keys
+        self.keys = keys
+        if similarity == "cosine":
+            normalize_rows(keys, out=keys)
         self.max_norm = largest_norm(self.keys)
         if kind == "auto":
             kind = "exact" if len(keys) <= _MAX_EXACT_KEYS else "ivf"
@@ -170,10 +172,10 @@ def _rank_exactly(queries, keys, candidates, k):
     return np.take_along_axis(candidates, order, axis=1), scores
 
 
-def normalize_rows(A):
+def normalize_rows(A, out=None):
     """Return rows of unit length; zero rows stay zero."""
     norms = np.sqrt(_square_norms(A))[:, None]
-    return A / np.where(norms > 0, norms, 1)
+    return np.divide(A, np.where(norms > 0, norms, 1), out=out)
 
 
 def largest_norm(A):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# Targets solved together: bounds the memory of the iteration to 4 arrays of
-# (n_features, 64), and keeps a row of them within a few cache lines.
-_BLOCK_TARGETS = 64
+# Targets solved together: bounds the memory of the iteration to a dozen
+# arrays of (n_features, 32), and keeps a row of them within a few cache lines.
+_BLOCK_TARGETS = 32
 _TINY = np.finfo(np.float32).tiny
 
 

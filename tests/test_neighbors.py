@@ -170,10 +170,10 @@ def test_auto_is_exact_up_to_a_limit(limit, kind, monkeypatch):
     assert index.n_bytes == 200 * 8 * 4
 
 
-def test_exact_recall_is_one_and_keys_are_unchanged():
-    keys = whole_vectors(30)
-    before = keys.copy()
-    index = make(keys, "exact", "cosine")
-    index.search(keys, 3)
+def test_exact_recall_is_one_and_queries_are_unchanged():
+    queries = whole_vectors(30)
+    before = queries.copy()
+    index = make(whole_vectors(30), "exact", "cosine")
+    index.search(queries, 3)
     assert index.recall_ == 1
-    assert np.array_equal(keys, before)
+    assert np.array_equal(queries, before)

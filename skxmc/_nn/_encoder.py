@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 
-from skxmc._blocks import padded_blocks
+from skxmc._blocks import BLOCK_ROWS, padded_blocks
 from skxmc._nn._sparse import SparseRows
 from skxmc._nn._threads import limited_threads
 
@@ -28,9 +28,16 @@ class Encoder:
 
     def __call__(self, X):
         """Map a CSR matrix (n, n_features) to a float32 ndarray (n, n_outputs)."""
+        outputs = None
         with limited_threads(one_thread=True), torch.inference_mode():
-            outputs = [self._encode(block)[:n] for block, n in padded_blocks(X)]
-        return np.concatenate(outputs)
+            for number, (block, n_true) in enumerate(padded_blocks(X)):
+                output = self._encode(block)[:n_true]
+                if outputs is None:
+                    shape = X.shape[0], output.shape[1]
+                    outputs = np.empty(shape, dtype=np.float32)
+                start = number * BLOCK_ROWS
+                outputs[start : start + n_true] = output
+        return outputs
 
     def _encode(self, block):
         return self.module(SparseRows.from_csr(block).to(self.device)).cpu().numpy()
