@@ -134,8 +134,9 @@ class DECLAREClassifier(BaseXMCClassifier):
 
     The paper's own setting is ``DECLAREClassifier(n_components=100, ridge_alpha=None,
     keys="exact", similarity="dot", sharpening=1, n_neighbors=25, decoder="neighbors",
-    hidden_layer_sizes=(256,), lr=5e-4, batch_size=128)`` with as many epochs as it
-    takes. The defaults here are what measured best on held-out parts of several sets.
+    hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128, max_epochs=300)``;
+    it gives the number of epochs as "until convergence", and nothing on dropout. The
+    defaults here are what measured best on held-out parts of several data sets.
 
     References
     ----------

@@ -23,9 +23,8 @@ PAPER = {
     "decoder": "neighbors",
     "lr": 5e-4,
     "batch_size": 128,
-    "max_epochs": 40,
-    "early_stopping": True,
-    "n_iter_no_change": 5,
+    "dropout": 0.0,
+    "max_epochs": 300,  # to convergence; 100 epochs lose 4 points of P@1
 }
 RUNS = [
     ("bibtex", "paper", PAPER),

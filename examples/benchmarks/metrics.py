@@ -23,6 +23,7 @@ def main():
         )
         for n in (N_SCORES, 5)
     )
+    y_score.sum_duplicates()
     y_true.sum_duplicates()
     y_true.data[:] = 1
     times = []
