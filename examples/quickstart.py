@@ -66,8 +66,9 @@ def main():
         figures = [f"{100 * metric(test.target, predicted):.2f}" for metric in metrics]
         print(ROW.format(name, *figures, f"{seconds:.1f}", f"{size / 2**20:.1f}"))
 
-    print("\nThree predictions:")
-    for row in np.linspace(0, len(test.data) - 1, 5, dtype=int)[1:-1]:
+    print("\nThree predictions, for functions with a docstring of some length:")
+    described = np.flatnonzero([len(text) > 300 for text in test.data])
+    for row in described[np.linspace(0, len(described) - 1, 5, dtype=int)[1:-1]]:
         true = test.target[[row]].indices
         print(f"\n  text       {test.data[row][:90]!r}")
         print(f"  true       {', '.join(test.target_names[label] for label in true)}")

@@ -230,21 +230,8 @@ class DECLAREClassifier(BaseXMCClassifier):
 
     def _fit_model(self, X, Y, form, device, rng):
         held_out = self._held_out_rows(X.shape[0], rng)
-        if self.warm_start and hasattr(self, "_encoder"):
-            decoder = self._checked_decoder(X, Y)
-            codes = project_labels(Y, decoder)
-            module = copy.deepcopy(self._encoder.module)
-        else:
-            codes = compress_labels(
-                Y,
-                self.n_components,
-                method=self.compression,
-                rare_label_weight=self.rare_label_weight,
-                random_state=rng,
-            )
-            module = self._build_module(X, codes, held_out, rng)
-            decoder = linear_decoder(Y, codes)
-
+        codes, module, decoder = self._start(X, Y, held_out, rng)
+        n_components = codes.shape[1]
         labels = NeighborIndex(decoder, similarity="dot", kind="exact", n_neighbors=1)
 
         def precision(module, rows):
@@ -256,15 +243,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         )
         encoder = self._finished_encoder(module, X, device)
         # Rows with the same labels have the same exact code: one key stands for all.
-        is_exact = self.keys == "exact"
-        store = LabelStore(Y, key_per_set=is_exact)
-        n_components = codes.shape[1]
-        keys = codes[store.key_rows] if is_exact else None
+        store = LabelStore(Y, key_per_set=self.keys == "exact")
+        keys = codes[store.key_rows] if self.keys == "exact" else None
         del codes  # as large as the keys that take their place
-        if keys is None:
-            keys = encoder(X[store.key_rows])
         index = NeighborIndex(
-            keys,
+            encoder(X[store.key_rows]) if keys is None else keys,
             similarity=self.similarity,
             kind=self.index,
             n_neighbors=self.n_neighbors,
@@ -275,12 +258,29 @@ class DECLAREClassifier(BaseXMCClassifier):
             "history_": history,
             "loss_curve_": [row["train_loss"] for row in history],
             "n_iter_": len(history),
+            "index_recall_": index.recall_,
             "_encoder": encoder,
             "_label_index": labels,
             "_store": store,
             "_index": index,
-            "index_recall_": index.recall_,
         }
+
+    def _start(self, X, Y, held_out, rng):
+        """Return codes of the rows of Y, the network to train and the decoder."""
+        if self.warm_start and hasattr(self, "_encoder"):
+            decoder = self._checked_decoder(X, Y)
+            module = copy.deepcopy(self._encoder.module)
+            return project_labels(Y, decoder), module, decoder
+        codes = compress_labels(
+            Y,
+            self.n_components,
+            method=self.compression,
+            rare_label_weight=self.rare_label_weight,
+            random_state=rng,
+        )
+        # In this order: the decoder may be the largest array of all.
+        module = self._build_module(X, codes, held_out, rng)
+        return codes, module, linear_decoder(Y, codes)
 
     def _build_module(self, X, codes, held_out, rng):
         linear = None

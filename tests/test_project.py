@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,15 @@ def test_ci_runs_the_two_commands_of_the_readme():
     after = [script[i + 1] for i, line in enumerate(script) if "# README:" in line]
     assert len(readme_commands()) == 2
     assert after == readme_commands()
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = [*project["project"]["dependencies"], *chain.from_iterable(extras)]
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0].lower() for line in constraints if "==" in line}
+    assert {re.split("[<>=]", name)[0].lower() for name in wanted} <= pinned
 
 
 def test_readme_is_short():
