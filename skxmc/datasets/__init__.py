@@ -1,10 +1,10 @@
 """Data sets to try extreme multi-label classifiers on, none of which is downloaded."""
 
-from ._base import get_data_home
-from ._folder import load_dataset
-from ._stdlib import load_stdlib_calls
-from ._synthetic import make_xmc_classification
-from ._xmc_text import dump_xmc_text, load_xmc_text
+from skxmc.datasets._base import get_data_home
+from skxmc.datasets._folder import load_dataset
+from skxmc.datasets._stdlib import load_stdlib_calls
+from skxmc.datasets._synthetic import make_xmc_classification
+from skxmc.datasets._xmc_text import dump_xmc_text, load_xmc_text
 
 __all__ = [
     "dump_xmc_text",

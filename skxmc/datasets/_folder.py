@@ -6,7 +6,7 @@ import zlib
 import scipy.sparse as sp
 from sklearn.utils import Bunch
 
-from ._base import check_binary, get_data_home
+from skxmc.datasets._base import check_binary, get_data_home
 
 _MATRICES = ("X_train", "Y_train", "X_test", "Y_test")
 

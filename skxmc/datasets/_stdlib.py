@@ -18,8 +18,8 @@ import scipy.sparse as sp
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._base import get_data_home, write_atomically
-from ._stdlib_parse import Function, parse_library
+from skxmc.datasets._base import get_data_home, write_atomically
+from skxmc.datasets._stdlib_parse import Function, parse_library
 
 _DESCR = """\
 Calls of the Python standard library

@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._base import index_dtype
+from skxmc.datasets._base import index_dtype
 
 _BATCH_ROWS = 2**16  # bounds the memory of temporaries
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
-from ._base import check_binary, index_dtype
+from skxmc.datasets._base import check_binary, index_dtype
 
 _BATCH_ROWS = 4096  # rows turned into text at a time
 
