@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._pairs import pair_products
+from skxmc._ridge import fit_ridge
 
 _N_OVERSAMPLES = 10
 _N_POWER_ITERATIONS = 5
@@ -13,17 +14,24 @@ _BLOCK_COLUMNS = 8
 _TINY = np.finfo(np.float32).tiny
 
 
-def compress_labels(Y, n_components, method, rare_label_weight, random_state):
+def compress_labels(
+    X, Y, n_components, *, method, alpha, rare_label_weight, random_state
+):
     """Compute the codes of the label rows.
 
     Parameters
     ----------
+    X : csr_array of shape (n_samples, n_features), float32
+        Input rows, for "predictable".
     Y : csr_array of shape (n_samples, n_labels), float32
         Label indicator.
     n_components : int
         Length of a code, cut to the number of rows or labels.
-    method : {"svd", "neighbors"}
-        Truncated SVD, or the codes that also keep the similarity of nearest rows.
+    method : {"svd", "predictable", "neighbors"}
+        Truncated SVD, the codes that X predicts best, or those that keep the
+        similarity of nearest rows.
+    alpha : float
+        Penalty of the ridge regression, for "predictable".
     rare_label_weight : float
         Labels are weighted by frequency ** -rare_label_weight.
     random_state : numpy RandomState
@@ -38,7 +46,10 @@ def compress_labels(Y, n_components, method, rare_label_weight, random_state):
         counts = np.bincount(Y.indices, minlength=Y.shape[1])
         weights = np.maximum(counts, 1) ** -float(rare_label_weight)
         Y = (Y @ sp.diags_array(weights.astype(np.float32))).tocsr()
-    codes = svd_codes(Y, n_components, random_state)
+    if method == "predictable":
+        codes = predictable_codes(X, Y, n_components, alpha, random_state)
+    else:
+        codes = svd_codes(Y, n_components, random_state)
     if method == "neighbors":
         codes = neighbor_codes(Y, codes)
     rms = np.sqrt(np.mean(codes**2, dtype=np.float64))
@@ -78,6 +89,38 @@ def svd_codes(Y, n_components, random_state):
     if by_label:
         return Y @ vectors  # Y V = U Sigma
     return vectors * np.sqrt(values)
+
+
+def predictable_codes(X, Y, n_components, alpha, random_state):
+    """Compute label codes that ridge regression on X predicts well.
+
+    Of twice as many SVD codes, keeps the directions r of largest
+    ``r^T Z^T H Z r``, with H the hat matrix of the regression: much variance, of which
+    much can be predicted. This is CPLST (Chen and Lin, 2012) within the leading
+    singular vectors, and makes no array of more than 2 n_components columns.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features), float32
+        Input rows.
+    Y : csr_array of shape (n_samples, n_labels), float32
+        Label matrix.
+    n_components : int
+        Number of directions to keep.
+    alpha : float
+        Penalty of the ridge regression, see `fit_ridge`.
+    random_state : numpy RandomState
+        Source of the random start of the SVD.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples, c), float32
+    """
+    wide = svd_codes(Y, 2 * n_components, random_state)
+    weight, bias = fit_ridge(X, wide, alpha)
+    product = (wide.T @ (X @ weight + bias)).astype(np.float64)
+    directions = np.linalg.eigh(product + product.T)[1]
+    return wide @ directions[:, : -n_components - 1 : -1].astype(np.float32)
 
 
 def neighbor_codes(

@@ -36,8 +36,9 @@ class DECLAREClassifier(BaseXMCClassifier):
     ----------
     n_components : int, default=512
         Length of the codes; at most the number of labels or rows.
-    compression : {"svd", "neighbors"}, default="svd"
-        "neighbors" adjusts the SVD codes so that rows with common labels stay close.
+    compression : {"svd", "predictable", "neighbors"}, default="svd"
+        "predictable" keeps of twice as many SVD codes what X predicts best: better for
+        short codes. "neighbors" keeps rows with common labels close.
     rare_label_weight : float, default=0.0
         Labels are weighted by frequency ** -rare_label_weight before compression.
     ridge_alpha : float or None, default=3.0
@@ -157,7 +158,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "compression": [StrOptions({"svd", "neighbors"})],
+        "compression": [StrOptions({"svd", "predictable", "neighbors"})],
         "rare_label_weight": [Interval(Real, 0, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
         "keys": [StrOptions({"predicted", "exact"})],
@@ -272,9 +273,11 @@ class DECLAREClassifier(BaseXMCClassifier):
             module = copy.deepcopy(self._encoder.module)
             return project_labels(Y, decoder), module, decoder
         codes = compress_labels(
+            X,
             Y,
             self.n_components,
             method=self.compression,
+            alpha=self.ridge_alpha or 3.0,  # a plain network has none
             rare_label_weight=self.rare_label_weight,
             random_state=rng,
         )

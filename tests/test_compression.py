@@ -7,17 +7,32 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 
 from skxmc._compression import (
     _neighbor_pairs,
     compress_labels,
     linear_decoder,
     neighbor_codes,
+    predictable_codes,
     project_labels,
     svd_codes,
 )
 
 TALL, WIDE = (40, 16), (16, 40)  # the two orientations: n > L and n < L
+
+
+def compress(Y, n_components, method, rare_label_weight, random_state):
+    """Compress where X is one feature a row, from which all codes follow."""
+    return compress_labels(
+        sp.eye_array(Y.shape[0], format="csr", dtype=np.float32),
+        Y,
+        n_components,
+        method=method,
+        alpha=1.0,
+        rare_label_weight=rare_label_weight,
+        random_state=random_state,
+    )
 
 
 def rng_state():
@@ -81,17 +96,17 @@ def test_more_components_than_rows_or_labels_keep_everything(shape):
     np.testing.assert_allclose(codes @ codes.T, (Y @ Y.T).toarray(), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["svd", "neighbors"])
+@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
 @pytest.mark.parametrize("shape", [TALL, WIDE])
 def test_codes_of_no_labels_are_zero(shape, method):
     Y = sp.csr_array(shape, dtype=np.float32)
-    assert not compress_labels(Y, 3, method, 0.5, rng_state()).any()
+    assert not compress(Y, 3, method, 0.5, rng_state()).any()
 
 
-@pytest.mark.parametrize("method", ["svd", "neighbors"])
+@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
 def test_codes_have_root_mean_square_one_and_follow_the_seed(method):
     Y = random_labels((60, 25))
-    codes, again = (compress_labels(Y, 8, method, 0, rng_state()) for _ in range(2))
+    codes, again = (compress(Y, 8, method, 0, rng_state()) for _ in range(2))
     assert np.sqrt(np.mean(codes**2)) == pytest.approx(1, rel=1e-5)
     assert np.array_equal(codes, again)
 
@@ -100,7 +115,7 @@ def test_codes_have_root_mean_square_one_and_follow_the_seed(method):
 def test_rare_labels_are_weighted_by_a_power_of_their_frequency(power):
     Y = random_labels(TALL, density=np.linspace(0, 0.6, TALL[1]))  # the first: never
     before = Y.copy()
-    codes = compress_labels(Y, 5, "svd", power, rng_state())
+    codes = compress(Y, 5, "svd", power, rng_state())
     counts = np.maximum(Y.toarray().sum(axis=0), 1)
     expected = gram_of_svd(Y.toarray() / counts**power, 5)
     np.testing.assert_allclose(
@@ -137,7 +152,7 @@ def test_projection_and_decoder_invert_a_product_of_codes():
 @pytest.mark.parametrize("shape", [TALL, WIDE])
 def test_projection_of_the_training_labels_gives_their_codes(shape):
     Y = random_labels(shape)
-    codes = compress_labels(Y, 6, "svd", 0, rng_state())
+    codes = compress(Y, 6, "svd", 0, rng_state())
     projected = project_labels(Y, linear_decoder(Y, codes))
     np.testing.assert_allclose(projected, codes, atol=1e-2)
 
@@ -194,7 +209,7 @@ def test_without_neighbor_pairs_the_codes_keep_their_inner_products():
     np.testing.assert_allclose(after @ after.T, codes @ codes.T, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["svd", "neighbors"])
+@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
 def test_nothing_of_the_size_n_by_n_is_built(method):
     n, n_labels = 20_000, 1_500
     labels = np.random.default_rng(0).integers(n_labels, size=(n, 3))
@@ -202,8 +217,44 @@ def test_nothing_of_the_size_n_by_n_is_built(method):
     Y = sp.csr_array((ones, labels.ravel(), np.arange(0, 3 * n + 1, 3)), (n, n_labels))
     Y.sum_duplicates()
     tracemalloc.start()
-    codes = compress_labels(Y, 8, method, 0, rng_state())
+    codes = compress(Y, 8, method, 0, rng_state())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert codes.shape == (n, 8)
     assert peak < n**2 / 4  # bytes: a quarter of a boolean array of that size
+
+
+def test_predictable_codes_are_those_of_cplst():
+    """Against the eigenvectors of Y^T H Y, with the hat matrix H formed."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 12)).astype(np.float32)
+    Y = (X @ rng.standard_normal((12, 9)) + rng.standard_normal((60, 9)) > 1).astype(
+        "f"
+    )
+    alpha, c = 0.5, 4
+    centred = X - X.mean(axis=0)
+    penalty = alpha * np.mean((X**2).sum(axis=1))
+    gram = centred.T @ centred + penalty * np.eye(12)
+    hat = centred @ np.linalg.solve(gram, centred.T) + 1 / 60
+    directions = np.linalg.eigh(Y.T @ hat @ Y)[1][:, ::-1][:, :c]
+    # Twice 5 components are all 9 singular vectors: nothing is cut off beforehand.
+    codes = predictable_codes(sp.csr_array(X), sp.csr_array(Y), 5, alpha, rng_state())
+    expected = Y @ directions
+    np.testing.assert_allclose(
+        codes[:, :c] @ codes[:, :c].T, expected @ expected.T, atol=0.05
+    )
+
+
+def test_predictable_codes_leave_out_what_x_cannot_tell():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 5)).astype(np.float32)
+    told = X[:, :2] > 1.2
+    untold = rng.random((400, 2)) < 0.5  # of much larger variance
+    Y = sp.csr_array(np.hstack([told, untold]).astype(np.float32))
+    codes = predictable_codes(sp.csr_array(X), Y, 3, 1.0, rng_state())
+    plain = svd_codes(Y, 3, rng_state())
+    told, by_variance = (
+        LinearRegression().fit(X, Z).score(X, Z) for Z in (codes, plain)
+    )
+    assert codes.shape == plain.shape
+    assert told > by_variance

@@ -33,7 +33,7 @@ ALLOWED = {
         "metrics",
     },
     "_nn": {"_blocks", "_forked", "exceptions"},
-    "_compression": {"_pairs"},
+    "_compression": {"_pairs", "_ridge"},
     "_neighbors": {"_blocks", "_forked", "_pairs", "_topk"},
     "_recovery": {"_pairs", "_topk"},
     "_targets": {"_validation"},
