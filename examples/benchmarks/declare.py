@@ -52,6 +52,16 @@ ABLATION = [
     ("perceptron only", {"ridge_alpha": None, "max_epochs": 15}),
     ("256 components", {"n_components": 256}),
     ("128 components", {"n_components": 128}),
+    ("64 components", {"n_components": 64}),
+    *(
+        (f"64 components, {method}", {"n_components": 64, "compression": method})
+        for method in ("predictable", "neighbors")
+    ),
+    ("32 components", {"n_components": 32}),
+    (
+        "32 components, predictable",
+        {"n_components": 32, "compression": "predictable"},
+    ),
     ("compression='neighbors'", {"compression": "neighbors"}),
     ("rare_label_weight=0.25", {"rare_label_weight": 0.25}),
     ("early stopping, 20 epochs", {"early_stopping": True, "max_epochs": 20}),
