@@ -11,8 +11,8 @@ def padded_blocks(X):
     """Yield (block, number of true rows) with `BLOCK_ROWS` rows in every block.
 
     A matrix product may round a row differently in a matrix of another height. With the
-    last block filled up by empty rows, all products have one shape, and a row gives the
-    same result, bit for bit, whatever it is predicted together with.
+    last block filled up by empty rows all products have one shape, in which torch's
+    round every row alike. Those of numpy do not: see `search_exact`.
 
     Parameters
     ----------
