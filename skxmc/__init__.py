@@ -1,7 +1,8 @@
 """Extreme multi-label classification with the scikit-learn interface."""
 
 from skxmc._declare import DECLAREClassifier
+from skxmc._mhe import MultiHeadEncodingClassifier
 
-__all__ = ["DECLAREClassifier", "__version__"]
+__all__ = ["DECLAREClassifier", "MultiHeadEncodingClassifier", "__version__"]
 
 __version__ = "0.1.0.dev0"

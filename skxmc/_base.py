@@ -180,8 +180,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self)
         check_k(k, self._form.n_labels)
-        check_structure(X, "X")
-        X = _to_csr(_checked(self, X, reset=False))
+        X = self._check_X(X)
         check_dense_fits(
             (X.shape[0], k),
             "fit with sparse y for sparse predictions, or use predict_topk with a "
@@ -213,6 +212,11 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             return precision_at_k(y, ranking, k=1)
         return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
 
+    def _check_X(self, X):
+        """Return the rows to predict as canonical CSR, float32."""
+        check_structure(X, "X")
+        return _to_csr(_checked(self, X, reset=False))
+
     def _validate_fit_data(self, X, y):
         _nn.check_callbacks(self.callbacks or ())
         _check_layer_sizes(self.hidden_layer_sizes)
@@ -236,13 +240,15 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         )
         return np.sort(split[1])
 
-    def _train(self, module, X, targets, held_out, criterion, precision, device, rng):
+    def _train(self, module, X, targets, held_out, precision, device, rng, extra=()):
         """Train `module` from rows of X to rows of `targets` but for those held out.
+
+        `extra` are callbacks beside those of the user.
 
         `precision(module, rows)` is precision@1 of a module on rows of X; it decides
         when to stop early, and is shown on some training rows otherwise.
         """
-        callbacks = list(self.callbacks or ())
+        callbacks = [*(self.callbacks or ()), *extra]
         training, validation = _nn.SparseDataset(X, targets), None
         if len(held_out):
             rows = np.delete(np.arange(X.shape[0]), held_out)
@@ -257,7 +263,6 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         return _nn.train(
             module,
             training,
-            criterion=criterion,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
@@ -296,6 +301,23 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def input_scale(X):
+    """Return what brings rows to a root mean square norm of 1."""
+    mean_square = X.power(2).sum() / X.shape[0]
+    return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
+
+
+def check_same_problem(n_features, n_labels, X, Y):
+    """Raise ValueError if warm_start cannot go on with X and Y from a model."""
+    before, now = (n_features, n_labels), (X.shape[1], Y.shape[1])
+    if before != now:
+        raise ValueError(
+            f"warm_start=True goes on from a model of {before[0]} features and "
+            f"{before[1]} labels, but X and y have {now[0]} and {now[1]}; set "
+            "warm_start=False to start anew."
+        )
 
 
 def _checked(estimator, X, y="no_validation", **options):

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._base import BaseXMCClassifier
+from skxmc._base import BaseXMCClassifier, check_same_problem, input_scale
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._neighbors import NeighborIndex
 from skxmc._recovery import (
@@ -239,9 +239,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             outputs = _nn.Encoder(module, device)(X[rows])
             return precision_at_k(Y[rows], labels.search(outputs, 1), k=1)
 
-        history = self._train(
-            module, X, codes, held_out, _nn.MSELoss, precision, device, rng
-        )
+        history = self._train(module, X, codes, held_out, precision, device, rng)
         encoder = self._finished_encoder(module, X, device)
         # Rows with the same labels have the same exact code: one key stands for all.
         store = LabelStore(Y, key_per_set=self.keys == "exact")
@@ -269,8 +267,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _start(self, X, Y, held_out, rng):
         """Return codes of the rows of Y, the network to train and the decoder."""
         if self.warm_start and hasattr(self, "_encoder"):
-            decoder = self._checked_decoder(X, Y)
-            module = copy.deepcopy(self._encoder.module)
+            decoder, module = self._label_index.keys, copy.deepcopy(self._encoder.module)
+            check_same_problem(module.n_features, len(decoder), X, Y)
             return project_labels(Y, decoder), module, decoder
         codes = compress_labels(
             X,
@@ -290,13 +288,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.ridge_alpha is not None:
             rows = np.delete(np.arange(X.shape[0]), held_out)
             linear = fit_ridge(X[rows], codes[rows], self.ridge_alpha)
-        mean_square = X.power(2).sum() / X.shape[0]
         return _nn.SparseEncoder(
             X.shape[1],
             codes.shape[1],
             self.hidden_layer_sizes,
             dropout=self.dropout,
-            input_scale=float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0,
+            input_scale=input_scale(X),
             linear=linear,
             seed=rng.randint(2**31),
         )
@@ -319,19 +316,6 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
         return rank_votes(scores, k, store.by_frequency)
-
-    def _checked_decoder(self, X, Y):
-        """Return the decoder of the last fit, if warm_start can go on from it."""
-        decoder = self._label_index.keys
-        before = (self._encoder.module.n_features, len(decoder))
-        now = (X.shape[1], Y.shape[1])
-        if before != now:
-            raise ValueError(
-                f"warm_start=True goes on from a model of {before[0]} features and "
-                f"{before[1]} labels, but X and y have {now[0]} and {now[1]}; set "
-                "warm_start=False to start anew."
-            )
-        return decoder
 
     def model_size(self):
         """Compute the memory that the fitted model takes, by part.

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._pairs import pair_products
-from skxmc._topk import topk_csr
+from skxmc._topk import fill_ranking, topk_csr
 
 
 class LabelStore:
@@ -166,14 +166,7 @@ def rank_votes(scores, k, fallback):
     indices, top_scores : ndarrays of shape (n_samples, k)
     """
     indices, top_scores = topk_csr(scores, k)
-    short = np.flatnonzero(indices[:, -1] < 0)
-    for row in short:
-        ranked = indices[row][indices[row] >= 0]
-        n_missing = k - len(ranked)
-        # The first k of the fallback hold n_missing labels that are not ranked yet.
-        extra = fallback[:k]
-        indices[row, len(ranked) :] = extra[~np.isin(extra, ranked)][:n_missing]
-    return indices, np.clip(top_scores, 0, 1)
+    return fill_ranking(indices, fallback), np.clip(top_scores, 0, 1)
 
 
 def unique_label_rows(Y):

@@ -126,6 +126,39 @@ def topk_csr(S, k):
     return indices, top_scores
 
 
+def fill_ranking(indices, fallback):
+    """Fill up rankings that are too short.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n_samples, k), int
+        Labels, best first; -1 where there are no more. Changed in place.
+    fallback : ndarray of shape (n_labels,), int
+        All labels, in the order in which they fill up.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k)
+        The same array, without -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skxmc._topk import fill_ranking
+    >>> fill_ranking(np.array([[2, 1], [3, -1]]), fallback=np.array([3, 0, 1, 2]))
+    array([[2, 1],
+           [3, 0]])
+    """
+    k = indices.shape[1]
+    for row in np.flatnonzero(indices[:, -1] < 0):
+        ranked = indices[row][indices[row] >= 0]
+        n_missing = k - len(ranked)
+        # The first k of the fallback hold n_missing labels that are not ranked yet.
+        extra = fallback[:k]
+        indices[row, len(ranked) :] = extra[~np.isin(extra, ranked)][:n_missing]
+    return indices
+
+
 def ranking_to_csr(indices, scores, n_labels, kind):
     """Store a ranking as a CSR score matrix.
 

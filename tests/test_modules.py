@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from skxmc._nn._modules import Dropout, SparseEncoder, seed_dropout
+from skxmc._nn._modules import Dropout, SparseEncoder, seed_generators
 from skxmc._nn._sparse import SparseRows
 
 N_FEATURES, N_OUTPUTS, SCALE = 7, 3, 0.25
@@ -105,7 +105,7 @@ def test_unit_rows_have_first_activations_of_variance_two_over_width():
 @pytest.mark.parametrize("p", [0.2, 0.75])
 def test_dropout_zeros_the_share_p_and_keeps_the_expectation(p):
     layer = Dropout(p)
-    seed_dropout(layer, torch.Generator().manual_seed(0))
+    seed_generators(layer, torch.Generator().manual_seed(0))
     h = torch.full((500, 400), 3.0)
     out = layer(h)
     kept = out[out != 0]
@@ -117,7 +117,7 @@ def test_dropout_zeros_the_share_p_and_keeps_the_expectation(p):
 
 def test_dropout_draws_from_its_own_generator():
     def draw(seed):
-        seed_dropout(layer, torch.Generator().manual_seed(seed))
+        seed_generators(layer, torch.Generator().manual_seed(seed))
         return layer(torch.ones(20, 20))
 
     layer = Dropout(0.5)
@@ -133,10 +133,10 @@ def test_dropout_passes_through_in_evaluation_and_at_zero(p, training):
     assert torch.equal(Dropout(p).train(training)(h), h)
 
 
-def test_seed_dropout_reaches_every_layer_and_takes_back():
+def test_seed_generators_reaches_every_layer_and_takes_back():
     module = make((5, 4), linear=None, dropout=0.5)
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
     generator = torch.Generator()
     for given in (generator, None):
-        seed_dropout(module, given)
+        seed_generators(module, given)
         assert [layer.generator for layer in layers] == [given] * 2

@@ -9,7 +9,6 @@ import pytest
 import scipy.sparse as sp
 import torch
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
-from torch.nn import MSELoss
 
 from skxmc._nn import MonitorPrecision, SparseDataset, SparseEncoder, train
 from skxmc._nn._modules import Dropout
@@ -47,7 +46,6 @@ def run(module, *, dataset=None, max_epochs=3, batch_size=24, **options):
     return train(
         module,
         dataset,
-        criterion=MSELoss,
         max_epochs=max_epochs,
         batch_size=batch_size,
         **options,

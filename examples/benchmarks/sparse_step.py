@@ -19,7 +19,7 @@ import torch
 from _data import evaluate, load, print_header, print_row
 from torch import nn
 
-from skxmc._nn._modules import SparseEncoder, seed_dropout
+from skxmc._nn._modules import SparseEncoder, seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._sparse import SparseRows
 
@@ -118,7 +118,7 @@ def train_one_vs_all(X, Y, X_test, optimizer, lr, n_epochs=12, batch_size=128):
     module = SparseEncoder(
         X.shape[1], Y.shape[1], (512,), dropout=0.5, input_scale=1, linear=None, seed=0
     )
-    seed_dropout(module, torch.Generator().manual_seed(0))
+    seed_generators(module, torch.Generator().manual_seed(0))
     if optimizer == "dense Adam":
         module.first = DenseTable(module.first.weight)
         optimizer = torch.optim.Adam(module.parameters(), lr=lr, fused=True)

@@ -3,6 +3,7 @@
 import math
 
 from skorch.callbacks import Callback
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from skxmc.exceptions import TrainingDivergedError
@@ -87,6 +88,31 @@ class MonitorPrecision(Callback):
         self.best_weights_ = [
             p.detach().clone() for p in trained_parameters(net.module_)
         ]
+
+
+class AverageWeights(Callback):
+    """Put the average over the epochs from `first` on in the place of the weights."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def on_train_begin(self, net, **kwargs):
+        """Begin a new average."""
+        self.average_ = None
+
+    def on_epoch_end(self, net, **kwargs):
+        """Add the weights of this epoch."""
+        if len(net.history) < self.first:
+            return
+        if self.average_ is None:
+            self.average_ = AveragedModel(net.module_)
+        self.average_.update_parameters(net.module_)
+
+    def on_train_end(self, net, **kwargs):
+        """Put the average in place."""
+        if self.average_ is not None:
+            net.module_.load_state_dict(self.average_.module.state_dict())
+            self.average_ = None
 
 
 def trained_parameters(module):

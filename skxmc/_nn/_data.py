@@ -1,5 +1,6 @@
 """Batches cut straight from CSR matrices."""
 
+import scipy.sparse as sp
 import torch
 from torch.utils.data import Dataset
 
@@ -7,13 +8,13 @@ from skxmc._nn._sparse import SparseRows
 
 
 class SparseDataset(Dataset):
-    """Rows of a CSR matrix with a dense target each, fetched a batch at a time.
+    """Rows of a CSR matrix with a target each, fetched a batch at a time.
 
     Parameters
     ----------
     X : sparse CSR of shape (n_samples, n_features)
         The input rows.
-    targets : float32 ndarray of shape (n_samples, n_outputs)
+    targets : ndarray or sparse CSR of shape (n_samples, n_outputs), float32
         One target vector a row.
     """
 
@@ -27,8 +28,14 @@ class SparseDataset(Dataset):
         return self.__getitems__([row])
 
     def __getitems__(self, rows):
-        """Return the batch (SparseRows, target tensor) of these rows."""
-        return SparseRows.from_csr(self.X[rows]), torch.from_numpy(self.targets[rows])
+        """Return the batch (SparseRows, targets) of these rows.
+
+        The targets are a tensor, or `SparseRows` if they are sparse.
+        """
+        x, targets = SparseRows.from_csr(self.X[rows]), self.targets[rows]
+        if sp.issparse(targets):
+            return x, SparseRows.from_csr(targets)
+        return x, torch.from_numpy(targets)
 
 
 def whole_batch(batch):

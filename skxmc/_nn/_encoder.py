@@ -42,6 +42,20 @@ class Encoder:
     def _encode(self, block):
         return self.module(SparseRows.from_csr(block).to(self.device)).cpu().numpy()
 
+    def rank(self, X, k):
+        """Rank the labels of CSR rows by a module that does.
+
+        Returns
+        -------
+        codes, scores : ndarrays of shape (n_samples, k)
+        """
+        parts = []
+        with limited_threads(one_thread=True), torch.inference_mode():
+            for block, n_true in padded_blocks(X):
+                ranking = self.module.rank(SparseRows.from_csr(block).to(self.device), k)
+                parts.append([part[:n_true] for part in ranking])
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
     @property
     def n_bytes(self):
         """Memory of the weights in bytes."""

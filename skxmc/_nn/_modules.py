@@ -5,8 +5,34 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from skxmc._nn._sparse import SparseLinear
+
+# From 12 outputs on, MKL copies both factors into blocks first. With a margin.
+_MIN_PACKED_OUTPUTS = 64
+
+
+class SteadyLinear(nn.Linear):
+    """Linear layer that, in evaluation, rounds a row alike wherever it stands."""
+
+    def forward(self, h):
+        """Map (n, in_features) to (n, out_features)."""
+        if self.training:
+            return super().forward(h)
+        return steady_linear(h, self.weight, self.bias)
+
+
+def steady_linear(h, weight, bias=None):
+    """Compute ``h @ weight.T + bias``, and round a row alike wherever it stands.
+
+    For few outputs, MKL's result depends on where in memory a row begins. With rows
+    that are a multiple of 64 bytes long, all begin alike.
+    """
+    if len(weight) < _MIN_PACKED_OUTPUTS:
+        n_missing = -h.shape[1] % 16
+        h, weight = (F.pad(part, (0, n_missing)) for part in (h, weight))
+    return F.linear(h, weight, bias)
 
 
 class Dropout(nn.Module):
@@ -15,7 +41,7 @@ class Dropout(nn.Module):
     def __init__(self, p):
         super().__init__()
         self.p = p
-        self.generator = None  # set for training by `seed_dropout`
+        self.generator = None  # set for training by `seed_generators`
 
     def forward(self, h):
         """Zero each entry with probability p and scale the rest by 1 / (1 - p)."""
@@ -25,10 +51,10 @@ class Dropout(nn.Module):
         return h * keep.div_(1 - self.p)
 
 
-def seed_dropout(module, generator):
-    """Give all dropout layers of `module` a generator, or None to take it away."""
+def seed_generators(module, generator):
+    """Give all layers that draw numbers a generator, or None to take it away."""
     for layer in module.modules():
-        if isinstance(layer, Dropout):
+        if hasattr(layer, "generator"):
             layer.generator = generator
 
 
@@ -86,7 +112,9 @@ class SparseEncoder(nn.Module):
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             is_last = i == len(sizes) - 2
             layers += [nn.ReLU(), Dropout(dropout)]
-            layers += [_dense(n_in, n_out, generator, zero=is_last and is_residual)]
+            layers += [
+                dense_layer(n_in, n_out, generator, zero=is_last and is_residual)
+            ]
         self.rest = nn.Sequential(*layers)
 
     def forward(self, x):
@@ -99,17 +127,31 @@ class SparseEncoder(nn.Module):
             out = out + x.matmul(self.linear_weight) + self.linear_bias
         return out
 
+    def loss(self, outputs, targets):
+        """Compute the mean squared error."""
+        return F.mse_loss(outputs, targets)
+
     @property
     def is_trainable(self):
         """Whether there is anything beside the fixed linear map."""
         return self.first is not None
 
 
-def _dense(n_in, n_out, generator, *, zero):
+def dense_layer(n_in, n_out, generator, *, zero):
+    """Make a linear layer with small random weights, or zeros, and no bias yet."""
     # skip_init: nn.Linear would draw its weights from torch's global generator.
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.utils.skip_init(SteadyLinear, n_in, n_out)
     bound = 0.0 if zero else 1 / math.sqrt(n_in)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.zero_()
+    return layer
+
+
+def prior_layer(bias, n_features):
+    """Make a linear layer with these biases (an array) and weights of zero."""
+    layer = nn.utils.skip_init(SteadyLinear, n_features, len(bias))
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.from_numpy(bias))
     return layer

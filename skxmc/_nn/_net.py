@@ -18,7 +18,7 @@ from skxmc._nn._callbacks import (
     trained_parameters,
 )
 from skxmc._nn._data import whole_batch
-from skxmc._nn._modules import seed_dropout
+from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._threads import limited_threads
 
@@ -27,18 +27,21 @@ _MIN_PARALLEL_WORK = 10**9
 
 
 class SparseNet(NeuralNet):
-    """skorch network whose batches are `SparseRows`, which skorch does not know."""
+    """skorch network whose batches are `SparseRows`, and whose module has the loss."""
 
     def infer(self, x, **fit_params):
         """Run the module on a batch."""
         return self.module_(x.to(self.device), **fit_params)
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        """Compute the module's own loss."""
+        return self.module_.loss(y_pred, y_true.to(self.device))
 
 
 def train(
     module,
     dataset,
     *,
-    criterion,
     max_epochs,
     batch_size,
     lr,
@@ -57,11 +60,9 @@ def train(
     Parameters
     ----------
     module : torch.nn.Module
-        Maps `SparseRows` to what `criterion` takes.
+        Maps `SparseRows` to outputs, and has a method ``loss(outputs, targets)``.
     dataset, validation : SparseDataset
         Training data, and held-out data or None.
-    criterion : type of torch.nn.Module
-        The loss.
     max_epochs, batch_size, lr, weight_decay
         As in the estimators. The learning rate rises to `lr` over a tenth of the steps
         and falls to zero over the others.
@@ -87,7 +88,7 @@ def train(
     )
     net = SparseNet(
         module,
-        criterion=criterion,
+        criterion=torch.nn.Identity,  # skorch wants one, see get_loss
         optimizer=RowSparseAdamW,
         optimizer__weight_decay=weight_decay,
         lr=lr,
@@ -108,14 +109,14 @@ def train(
         verbose=max(0, verbose - 1),
         device=str(device),
     )
-    seed_dropout(module, _generator(device, seed))
+    seed_generators(module, _generator(device, seed))
     try:
         is_small = _step_work(module, batch_size) < _MIN_PARALLEL_WORK
         # numpy's threads, woken by a callback that scores, would spin beside the steps.
         with limited_threads(is_small), threadpool_limits(1, user_api="blas"):
             _run(net, dataset)
     finally:
-        seed_dropout(module, None)
+        seed_generators(module, None)
     return net.history
 
 

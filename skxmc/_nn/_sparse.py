@@ -96,6 +96,18 @@ class RowGradient(NamedTuple):
             yield columns[start : start + size], block.matmul(self.grad_output)
 
 
+class DenseGradient(NamedTuple):
+    """The gradient ``grad.T @ features`` of a table whose rows are all touched."""
+
+    grad: torch.Tensor
+    features: torch.Tensor
+
+    def blocks(self, size):
+        """Yield (rows, gradient of these rows), at most `size` rows a time."""
+        for rows in torch.arange(self.grad.shape[1], device=self.grad.device).split(size):
+            yield rows, self.grad[:, rows].T @ self.features
+
+
 class _SparseMatmul(torch.autograd.Function):
     """``x @ weight`` that leaves a `RowGradient` on the weight instead of ``.grad``."""
 

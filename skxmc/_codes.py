@@ -1,0 +1,180 @@
+"""Labels as points in a mixed-radix space: the integer arithmetic of multi-head codes.
+
+With head sizes l_1, ..., l_H and M_h = l_(h+1) * ... * l_H, the code c of a label has
+the digits ``y_h = c // M_h % l_h``: head 1 is the most significant. All codes 0 to L - 1
+belong to a label; where the product of the sizes exceeds L, the last block of the first
+head is cut short, and the codes beyond are nobody's. The first digits of a code are its
+node in a tree: node ``c // M_h`` at level h.
+"""
+
+import math
+
+import numpy as np
+
+# Members of a group of the cascade: about half as many as there are groups, but enough
+# for a matrix product to be worth its call, and few enough to be scored at once.
+_MIN_MEMBERS, _MAX_MEMBERS = 8, 128
+
+
+class LabelCodes:
+    """The bijection between labels and codes, and the digits of the codes.
+
+    Parameters
+    ----------
+    head_sizes : sequence of int
+        Sizes as returned by `fit_head_sizes`.
+    order : ndarray of shape (n_labels,), int
+        Label of each code.
+
+    Attributes
+    ----------
+    code_of : ndarray of shape (n_labels,), intp
+        Code of each label.
+    """
+
+    def __init__(self, head_sizes, order):
+        self.head_sizes = tuple(map(int, head_sizes))
+        self.order = np.asarray(order, dtype=np.intp)
+        self.code_of = np.empty_like(self.order)
+        self.code_of[self.order] = np.arange(len(self.order))
+
+    @property
+    def n_labels(self):
+        """Number of labels."""
+        return len(self.order)
+
+    def encode(self, labels):
+        """Return the digits of labels, shape (n, n_heads)."""
+        return np.stack(code_digits(self.code_of[labels], self.head_sizes), axis=-1)
+
+    def decode(self, digits):
+        """Return the labels that have these digits.
+
+        Raises
+        ------
+        ValueError
+            If a digit is out of range, or the code belongs to no label.
+        """
+        digits, sizes = np.asarray(digits), np.array(self.head_sizes)
+        codes = digits @ np.array(strides(self.head_sizes), dtype=np.intp)
+        wrong = ((digits < 0) | (digits >= sizes)).any(axis=-1)
+        wrong |= codes >= self.n_labels
+        if wrong.any():
+            raise ValueError(
+                f"The digits {digits[wrong][0].tolist()} belong to none of the "
+                f"{self.n_labels} labels with head_sizes={self.head_sizes}."
+            )
+        return self.order[codes]
+
+
+def strides(head_sizes):
+    """Return M_h, the number of codes that share their first h digits."""
+    tails = [head_sizes[h + 1 :] for h in range(len(head_sizes))]
+    return [math.prod(tail) for tail in tails]
+
+
+def code_digits(codes, head_sizes):
+    """Return the digits of codes, an array or tensor, as a list with one a head."""
+    steps = strides(head_sizes)
+    return [codes // step % s for step, s in zip(steps, head_sizes, strict=True)]
+
+
+def level_sizes(n_labels, head_sizes):
+    """Return how many nodes each level of the tree has; the last has `n_labels`."""
+    return [-(-n_labels // step) for step in strides(head_sizes)]
+
+
+def level_counts(Y, head_sizes):
+    """Count the rows that each node of the tree has.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels), canonical
+        Label indicator with columns in the order of the codes.
+    head_sizes : tuple of int
+
+    Returns
+    -------
+    counts : list of ndarray of int
+        One array a level; the last counts the rows of the labels.
+    """
+    rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
+    counts = []
+    for step, size in zip(
+        strides(head_sizes), level_sizes(Y.shape[1], head_sizes), strict=True
+    ):
+        nodes = Y.indices // step
+        is_new = np.ones(len(nodes), dtype=bool)  # nodes are sorted within a row
+        is_new[1:] = (nodes[1:] != nodes[:-1]) | (rows[1:] != rows[:-1])
+        counts.append(np.bincount(nodes[is_new], minlength=size))
+    return counts
+
+
+def balanced_sizes(n_labels, n_heads):
+    """Return head sizes that are as equal as can be.
+
+    Equal sizes have the smallest sum for their product, and so the fewest outputs.
+
+    Examples
+    --------
+    >>> from skxmc._codes import balanced_sizes
+    >>> balanced_sizes(150, 2), balanced_sizes(1000, 3)
+    ((12, 13), (10, 10, 10))
+    """
+    size = max(1, round(n_labels ** (1 / n_heads)))
+    while size**n_heads < n_labels:  # a root that was rounded down
+        size += 1
+    while size > 1 and (size - 1) ** n_heads >= n_labels:
+        size -= 1
+    return fit_head_sizes((size,) * n_heads, n_labels)
+
+
+def cascade_sizes(n_labels, n_heads):
+    """Return head sizes for a cascade: many small groups at the last level.
+
+    Examples
+    --------
+    >>> from skxmc._codes import cascade_sizes
+    >>> cascade_sizes(3956, 2), cascade_sizes(1_000_000, 3)
+    ((124, 32), (89, 88, 128))
+    """
+    if n_heads == 1:
+        return (n_labels,)
+    half = math.ceil(math.sqrt(n_labels) / 2)
+    members = min(max(half, _MIN_MEMBERS), _MAX_MEMBERS, n_labels)
+    groups = balanced_sizes(-(-n_labels // members), n_heads - 1)
+    return fit_head_sizes((*groups, members), n_labels)
+
+
+def fit_head_sizes(head_sizes, n_labels):
+    """Cut the first size to what `n_labels` need.
+
+    Parameters
+    ----------
+    head_sizes : sequence of int
+        Sizes wanted.
+    n_labels : int
+        Number of labels.
+
+    Returns
+    -------
+    head_sizes : tuple of int
+        The first is ``ceil(n_labels / product of the others)``.
+
+    Raises
+    ------
+    ValueError
+        If a size is no whole number of at least 1, or their product is too small.
+    """
+    sizes = [size.item() if isinstance(size, np.generic) else size for size in head_sizes]
+    if not sizes or not all(isinstance(s, int) and s >= 1 for s in sizes):
+        raise ValueError(
+            f"head_sizes={head_sizes!r}; pass one whole number of at least 1 for each "
+            "head."
+        )
+    if math.prod(sizes) < n_labels:
+        raise ValueError(
+            f"head_sizes={head_sizes!r} has room for {math.prod(sizes)} labels, but y "
+            f"has {n_labels}; make a head larger or add one."
+        )
+    return (-(-n_labels // math.prod(sizes[1:])), *sizes[1:])

@@ -1,0 +1,347 @@
+"""Multi-head encoding: labels as points in a mixed-radix space."""
+
+import copy
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skxmc import _nn
+from skxmc._base import BaseXMCClassifier, check_same_problem, input_scale
+from skxmc._codes import (
+    LabelCodes,
+    balanced_sizes,
+    cascade_sizes,
+    fit_head_sizes,
+    level_counts,
+)
+from skxmc._compression import compress_labels
+from skxmc._label_order import order_labels
+from skxmc._ridge import fit_ridge
+from skxmc.metrics import precision_at_k
+
+# By default a cascade scores at least so many labels a row, in this many groups or more.
+_N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
+
+# Training rows that the recall of the candidates is measured on, if none is held out.
+_N_RECALL_ROWS = 4096
+
+
+# The linear features have this root mean square norm, where those of the hidden layer
+# begin with about 1: what is known to be good is learned from at once.
+_LINEAR_NORM, _N_NORM_ROWS = 4.0, 4096
+
+
+class MultiHeadEncodingClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseXMCClassifier
+):
+    """TODO"""
+
+    _parameter_constraints: dict = {
+        **BaseXMCClassifier._parameter_constraints,
+        "variant": [StrOptions({"auto", "product", "cascade", "sampling", "full"})],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "head_sizes": ["array-like", None],
+        "label_order": [
+            StrOptions({"natural", "random", "frequency", "cluster"}),
+            "array-like",
+        ],
+        "n_candidate_groups": [Interval(Integral, 1, None, closed="left"), None],
+        "n_sampled_groups": [Interval(Integral, 1, None, closed="left")],
+        "n_shortlist": [Interval(Integral, 0, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
+        "init": [HasMethods(["transform", "fit"]), None],
+        "average_weights": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        variant="auto",
+        *,
+        n_heads=2,
+        head_sizes=None,
+        label_order="cluster",
+        n_candidate_groups=None,
+        n_sampled_groups=4,
+        n_shortlist=100,
+        n_components=256,
+        ridge_alpha=3.0,
+        hidden_layer_sizes=(512,),
+        init=None,
+        average_weights=False,
+        dropout=0.5,
+        max_epochs=10,
+        batch_size=128,
+        lr=5e-3,
+        weight_decay=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        threshold=0.5,
+        n_top_labels=100,
+        callbacks=None,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.variant = variant
+        self.n_heads = n_heads
+        self.head_sizes = head_sizes
+        self.label_order = label_order
+        self.n_candidate_groups = n_candidate_groups
+        self.n_sampled_groups = n_sampled_groups
+        self.n_shortlist = n_shortlist
+        self.n_components = n_components
+        self.ridge_alpha = ridge_alpha
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.init = init
+        self.average_weights = average_weights
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.threshold = threshold
+        self.n_top_labels = n_top_labels
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _fit_model(self, X, Y, form, device, rng):
+        if self.average_weights and self.early_stopping:
+            raise ValueError(
+                "average_weights=True and early_stopping=True both decide which "
+                "weights are kept; set one of them to False."
+            )
+        held_out = self._held_out_rows(X.shape[0], rng)
+        trained_on = np.delete(np.arange(X.shape[0]), held_out)
+        variant, codes, net = self._start(X[trained_on], Y[trained_on], form, rng)
+        targets = in_code_order(Y, codes)
+
+        def precision(module, rows):
+            ranking = _nn.Encoder(module, device).rank(X[rows], 1)
+            return precision_at_k(targets[rows], ranking, k=1)
+
+        averaging = _nn.AverageWeights(first=self.max_epochs // 2 + 1)
+        extra = [averaging] if self.average_weights else []
+        options = precision, device, rng, extra
+        history = self._train(net, X, targets, held_out, *options)
+        encoder = self._finished_encoder(net, X, device)
+        shown = held_out if len(held_out) else trained_on[:_N_RECALL_ROWS]
+        recall = _nn.candidate_recall(encoder, X[shown], targets[shown])
+        return {
+            "variant_": variant,
+            "head_sizes_": codes.head_sizes,
+            "label_order_": codes.order,
+            "candidate_recall_": recall,
+            "history_": history,
+            "loss_curve_": [row["train_loss"] for row in history],
+            "n_iter_": len(history),
+            "_n_features_out": net.features.n_outputs,
+            "_encoder": encoder,
+        }
+
+    def _start(self, X, Y, form, rng):
+        """Return the variant, the codes of the labels and the network to train."""
+        variant = self.variant
+        if variant == "auto":
+            variant = "product" if form.is_single_label else "cascade"
+        if self.warm_start and hasattr(self, "_encoder"):
+            return variant, *self._last_network(variant, X, Y)
+        sizes = self._choose_head_sizes(variant, Y.shape[1])
+        order = order_labels(
+            self.label_order,
+            X,
+            Y,
+            sizes,
+            align=variant == "product",
+            random_state=rng,
+        )
+        codes = LabelCodes(sizes, order)
+        features = self._start_features(X, Y, form, rng)
+        counts = level_counts(in_code_order(Y, codes), sizes)
+        head = self._make_head(variant, features.n_outputs, sizes, counts, Y, form)
+        return variant, codes, _nn.MultiHeadNet(features, head)
+
+    def _last_network(self, variant, X, Y):
+        net, codes = self._encoder.module, LabelCodes(self.head_sizes_, self.label_order_)
+        check_same_problem(net.features.n_features, codes.n_labels, X, Y)
+        if variant != self.variant_:
+            raise ValueError(
+                f"warm_start=True goes on from variant={self.variant_!r}, but it is "
+                f"{variant!r} now; set warm_start=False to start anew."
+            )
+        return codes, copy.deepcopy(net)
+
+    def _choose_head_sizes(self, variant, n_labels):
+        if variant == "full":
+            return (n_labels,)
+        if self.head_sizes is not None:
+            return fit_head_sizes(self.head_sizes, n_labels)
+        automatic = cascade_sizes if variant == "cascade" else balanced_sizes
+        return automatic(n_labels, self.n_heads)
+
+    def _start_features(self, X, Y, form, rng):
+        """Make the part of the network that maps rows to features."""
+        if self.init is not None:
+            return features_of(self.init, X.shape[1])
+        linear = None
+        # Of classes that exclude each other, the SVD only keeps the largest ones.
+        is_compressible = not form.is_single_label or Y.shape[1] <= self.n_components
+        if self.ridge_alpha is not None and is_compressible:
+            linear = fit_linear_features(
+                X, Y, self.n_components, self.ridge_alpha, rng
+            )
+        if not self.hidden_layer_sizes and linear is None:
+            raise ValueError(
+                "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
+                f"1-D y at most n_components={self.n_components} classes; there are "
+                f"{Y.shape[1]}) leave no features; pass at least one layer."
+            )
+        return _nn.Features(
+            X.shape[1],
+            self.hidden_layer_sizes,
+            dropout=self.dropout,
+            input_scale=input_scale(X),
+            linear=linear,
+            seed=rng.randint(2**31),
+        )
+
+    def _make_head(self, variant, n_features, sizes, counts, Y, form):
+        n_samples = Y.shape[0]
+        n_draws = max(1.0, Y.nnz / n_samples)
+        if variant == "sampling":
+            return _nn.SamplingHead(
+                n_features,
+                sizes,
+                counts[-1],
+                n_sampled_groups=self.n_sampled_groups,
+                n_draws=n_draws,
+            )
+        if variant == "product":
+            return _nn.ProductHead(
+                n_features,
+                sizes,
+                counts[-1],
+                n_samples=n_samples,
+                n_shortlist=0 if form.is_single_label else self.n_shortlist,
+                n_draws=n_draws,
+            )
+        n_candidates = self.n_candidate_groups
+        if n_candidates is None:
+            n_candidates = max(_MIN_CANDIDATE_GROUPS, -(-_N_CANDIDATES // sizes[-1]))
+        return _nn.CascadeHead(
+            n_features,
+            sizes,
+            counts,
+            n_samples=n_samples,
+            n_candidates=n_candidates,
+            is_single_label=form.is_single_label,
+        )
+
+    def _rank(self, X, k):
+        codes, scores = self._encoder.rank(X, k)
+        return self.label_order_[codes], scores
+
+    def transform(self, X):
+        """Compute the features that the heads see.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Input rows.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out), float32
+            The last hidden layer, then the linear features.
+        """
+        check_is_fitted(self)
+        return self._encoder(self._check_X(X))
+
+    def parameter_counts(self):
+        """Count the numbers that were learned.
+
+        Returns
+        -------
+        counts : dict of str to int or float
+            "features" (the encoder), "head", "one_vs_all" (what a linear layer with an
+            output and a bias for each label would take on the same features) and
+            "ratio", head / one_vs_all.
+        """
+        check_is_fitted(self)
+        net = self._encoder.module
+        head = sum(p.numel() for p in net.head.parameters())
+        one_vs_all = len(self.label_order_) * (net.features.n_outputs + 1)
+        return {
+            "features": sum(p.numel() for p in net.features.parameters()),
+            "head": head,
+            "one_vs_all": one_vs_all,
+            "ratio": head / one_vs_all,
+        }
+
+
+def in_code_order(Y, codes):
+    """Return the indicator with its columns in the order of the codes."""
+    indices = codes.code_of.astype(Y.indices.dtype)[Y.indices]
+    Y = sp.csr_array((Y.data, indices, Y.indptr.copy()), shape=Y.shape)
+    Y.sort_indices()
+    return Y
+
+
+def fit_linear_features(X, Y, n_components, alpha, random_state):
+    """Fit a ridge regression of the leading SVD codes of Y on X.
+
+    Returns
+    -------
+    weight, bias : ndarrays of shape (n_features, c) and (c,), float32
+        Of ``X @ weight + bias``, whose rows have root mean square norm `_LINEAR_NORM`.
+    """
+    Z = compress_labels(
+        X,
+        Y,
+        n_components,
+        method="svd",
+        alpha=alpha,
+        rare_label_weight=0.0,
+        random_state=random_state,
+    )
+    weight, bias = fit_ridge(X, Z, alpha)
+    some = X[:_N_NORM_ROWS] @ weight + bias
+    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", some, some)))
+    scale = np.float32(_LINEAR_NORM / norm) if norm > 0 else np.float32(1)
+    return weight * scale, bias * scale
+
+
+def features_of(init, n_features):
+    """Return a copy of the features that the fitted estimator `init` has learned."""
+    source = init.estimator if isinstance(init, FrozenEstimator) else init
+    if not isinstance(source, MultiHeadEncodingClassifier):
+        raise ValueError(
+            f"init={init!r} is a {type(source).__name__}; pass a fitted "
+            "MultiHeadEncodingClassifier."
+        )
+    if not hasattr(source, "_encoder"):
+        raise NotFittedError(
+            "init is not fitted. clone, pipelines and searches take the fit away: wrap "
+            "it in sklearn.frozen.FrozenEstimator."
+        )
+    features = source._encoder.module.features
+    if features.n_features != n_features:
+        raise ValueError(
+            f"init was fitted on {features.n_features} features, but X has "
+            f"{n_features}; fit it on the same columns."
+        )
+    return copy.deepcopy(features)

@@ -1,0 +1,136 @@
+"""Candidates: for each row of a batch, the nodes of a label tree that are scored.
+
+Rows have different numbers of candidates. They are kept as one ragged list, sorted by
+row and then by node, so that sets are joined and looked up by sorting.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch.nn import functional as F
+
+from skxmc._topk import fill_ranking, topk_csr
+
+
+class Candidates(NamedTuple):
+    """Distinct nodes for each row, sorted.
+
+    Attributes
+    ----------
+    rows, nodes : int64 tensor of shape (n_pairs,)
+        Which node is a candidate of which row.
+    n_rows, n_nodes : int
+        Bounds of both.
+    """
+
+    rows: torch.Tensor
+    nodes: torch.Tensor
+    n_rows: int
+    n_nodes: int
+
+    def __len__(self):
+        return len(self.nodes)
+
+    @property
+    def is_complete(self):
+        """Whether all nodes are candidates of all rows."""
+        return len(self) == self.n_rows * self.n_nodes
+
+    @classmethod
+    def union(cls, n_rows, n_nodes, *pairs):
+        """Join lists of (rows, nodes) tensors, in any order and with repetitions."""
+        keys = torch.cat([rows * n_nodes + nodes for rows, nodes in pairs])
+        keys = torch.unique(keys)
+        return cls(keys // n_nodes, keys % n_nodes, n_rows, n_nodes)
+
+    def indicator(self, rows, nodes):
+        """Return 1 for the given pairs, which are all in the list, and 0 for others."""
+        indicator = torch.zeros(len(self), device=self.nodes.device)
+        indicator[self.find(rows, nodes)] = 1
+        return indicator
+
+    @property
+    def offsets(self):
+        """Where each row begins in the list, and its end: shape (n_rows + 1,)."""
+        return F.pad(torch.bincount(self.rows, minlength=self.n_rows).cumsum(0), (1, 0))
+
+    def find(self, rows, nodes):
+        """Return the places in the list of pairs that are all in it."""
+        return torch.searchsorted(
+            self.rows * self.n_nodes + self.nodes, rows * self.n_nodes + nodes
+        )
+
+    def contains(self, rows, nodes):
+        """Return which of the given pairs are in the list."""
+        own = self.rows * self.n_nodes + self.nodes
+        return torch.isin(rows * self.n_nodes + nodes, own)
+
+    def children(self, branching, n_nodes):
+        """Return the children of all candidates, and the place of each one's parent.
+
+        Parameters
+        ----------
+        branching : int
+            Node p has the children ``p * branching`` to ``(p + 1) * branching - 1``,
+        n_nodes : int
+            but for those from `n_nodes` on, which do not exist.
+
+        Returns
+        -------
+        children : Candidates
+        parents : int64 tensor of shape (n_children,)
+            Places in this list.
+        """
+        starts = self.nodes * branching
+        counts = (n_nodes - starts).clamp(max=branching)
+        parents = torch.repeat_interleave(counts)
+        ends = counts.cumsum(0)
+        place = torch.arange(len(parents), device=starts.device)
+        nodes = place + (starts - ends + counts)[parents]
+        return Candidates(self.rows[parents], nodes, self.n_rows, n_nodes), parents
+
+    def best(self, scores, k):
+        """Return (rows, nodes) of the `k` best of each row, or all if it has fewer."""
+        offsets = self.offsets
+        lengths = offsets.diff()
+        width = int(lengths.max())
+        place = torch.arange(len(self), device=scores.device) - offsets[self.rows]
+        table = scores.new_full((self.n_rows, width), -torch.inf)
+        table[self.rows, place] = scores.detach()
+        chosen = table.topk(min(k, width), dim=1).indices  # (n_rows, k)
+        rows = torch.arange(self.n_rows, device=scores.device)[:, None]
+        kept = chosen < lengths[:, None]
+        return rows.expand_as(chosen)[kept], self.nodes[(offsets[rows] + chosen)[kept]]
+
+
+def target_pairs(targets):
+    """Return (rows, codes) tensors of all entries of `targets`, `SparseRows`."""
+    rows = torch.arange(len(targets), device=targets.offsets.device)
+    return torch.repeat_interleave(rows, targets.offsets.diff()), targets.indices
+
+
+def rank_candidates(candidates, log_p, k, fallback):
+    """Rank the k best candidates of each row.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    log_p : float tensor of shape (n_pairs,)
+        Their log-probabilities.
+    k : int
+        Length of the rankings.
+    fallback : int64 ndarray of shape (n_nodes,)
+        All nodes, in the order in which short rankings are filled up, with score 0.
+
+    Returns
+    -------
+    codes, scores : ndarrays of shape (n_rows, k)
+        Best first, ties by lowest code; scores are probabilities.
+    """
+    parts = log_p, candidates.nodes, candidates.offsets
+    shape = candidates.n_rows, candidates.n_nodes
+    scores = sp.csr_array(tuple(part.cpu().numpy() for part in parts), shape=shape)
+    codes, log_p = topk_csr(scores, k)
+    return fill_ranking(codes, fallback), np.exp(np.minimum(log_p, 0))

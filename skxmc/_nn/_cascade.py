@@ -1,0 +1,156 @@
+"""The cascade head: a tree of labels, of which few branches are scored."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skxmc._codes import level_sizes, strides
+from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
+from skxmc._nn._losses import path_cross_entropy, segment_log_softmax
+from skxmc._nn._modules import prior_layer
+from skxmc._nn._tables import LabelTable, prior_bias
+from skxmc._topk import topk_dense
+
+
+class CascadeHead(nn.Module):
+    """A tree of labels, of which only the most promising branches are scored.
+
+    The first level is an ordinary layer. Of each further level a `LabelTable` scores
+    the children of the best `n_candidates` nodes of the level above, in training those
+    of all true nodes too. The probability of a label is the product of those along its
+    path. With a single level this is one-vs-all.
+
+    Parameters
+    ----------
+    n_features : int
+        Length of the features.
+    head_sizes : tuple of int
+        Branches at each level.
+    counts : list of ndarray of int
+        Training rows of each node, one array a level; the last is that of the labels.
+    n_samples : int
+        Number of training rows.
+    n_candidates : int
+        Nodes of a level whose children are scored.
+    is_single_label : bool
+        Whether siblings exclude each other (softmax) or not (a sigmoid each).
+    """
+
+    def __init__(
+        self,
+        n_features,
+        head_sizes,
+        counts,
+        *,
+        n_samples,
+        n_candidates,
+        is_single_label,
+    ):
+        super().__init__()
+        self.head_sizes, self.n_labels = head_sizes, len(counts[-1])
+        self.level_sizes = level_sizes(self.n_labels, head_sizes)
+        self.n_candidates, self.is_single_label = n_candidates, is_single_label
+        bias = prior_bias(counts[0], n_samples, is_single_label)
+        self.root = prior_layer(bias, n_features)
+        self.tables = nn.ModuleList()
+        levels = zip(head_sizes[1:], counts[:-1], counts[1:], strict=True)
+        for size, above, below in levels:
+            parents = above[np.arange(len(below)) // size]
+            bias = prior_bias(below, parents, is_single_label)
+            self.tables.append(LabelTable(bias, n_features))
+        self.by_frequency = np.argsort(-counts[-1], kind="stable")
+
+    def loss(self, features, targets):
+        """Compute the cross-entropy: a sum over levels and nodes, a mean over rows.
+
+        Where siblings do not exclude each other, a node is judged by the probability of
+        its path, so that a false one counts the less the less likely its parent is. The
+        parent's part is a constant in it: a level learns from its own nodes alone.
+        """
+        rows, codes = target_pairs(targets)
+        true = [(rows, codes // step) for step in strides(self.head_sizes)]
+        loss = 0.0
+        for pair, level in zip(true, self._levels(features, true), strict=True):
+            loss = loss + self._level_loss(*level, *pair)
+        return loss / len(targets)
+
+    def rank(self, features, k):
+        """Rank the k most probable labels."""
+        candidates, log_p = self.score(features)
+        if candidates is None:
+            codes, log_p = topk_dense(log_p.cpu().numpy(), k)
+            return codes, np.exp(np.minimum(log_p, 0))
+        return rank_candidates(candidates, log_p, k, self.by_frequency)
+
+    def score(self, features):
+        """Score the labels below the best nodes.
+
+        Returns
+        -------
+        candidates : Candidates or None
+            The labels; None for all.
+        log_p : tensor of shape (n_pairs,) or (n_rows, n_labels)
+            Their log-probabilities.
+        """
+        *_, (candidates, _, own, above) = self._levels(features)
+        return candidates, own + above
+
+    def _levels(self, features, true=None):
+        """Yield, level by level, what is scored and how.
+
+        That is the candidates (None: all nodes of the first level), their logits,
+        log-probabilities given their parents, and the parents' log-probabilities.
+        """
+        z = self.root(features)  # (n_rows, l_1)
+        own = z.log_softmax(1) if self.is_single_label else F.logsigmoid(z)
+        yield None, z, own, 0.0
+        scored, log_p = None, own.detach()
+        for level, table in enumerate(self.tables):
+            chosen = self._choose(scored, log_p, true and true[level])
+            kept = Candidates.union(len(features), self.level_sizes[level], *chosen)
+            above = _look_up(scored, log_p, kept)  # (n_kept,)
+            n_nodes = self.level_sizes[level + 1]
+            scored, parents = kept.children(self.head_sizes[level + 1], n_nodes)
+            z, above = table(features, scored), above[parents]  # (n_scored,)
+            if self.is_single_label:
+                own = segment_log_softmax(z, parents, len(kept))
+            else:
+                own = F.logsigmoid(z)
+            log_p = (own + above).detach()
+            yield scored, z, own, above
+
+    def _choose(self, scored, log_p, true):
+        """Choose the nodes whose children are scored: the true ones, and the best."""
+        if true is not None and self.is_single_label:
+            # A softmax among siblings learns nothing from the children of other nodes.
+            return [true]
+        best = _best_nodes(scored, log_p, self.n_candidates)
+        return [best] if true is None else [true, best]
+
+    def _level_loss(self, scored, z, own, above, rows, nodes):
+        if scored is None and self.is_single_label:
+            return -own[rows, nodes].sum()
+        if self.is_single_label:
+            return -own[scored.find(rows, nodes)].sum()
+        if scored is None:
+            truth = torch.zeros_like(z)
+            truth[rows, nodes] = 1
+            return F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
+        return path_cross_entropy(z, above, scored.indicator(rows, nodes)).sum()
+
+
+def _best_nodes(scored, log_p, k):
+    """Return (rows, nodes) of the best nodes of a level."""
+    if scored is not None:
+        return scored.best(log_p, k)
+    nodes = log_p.topk(min(k, log_p.shape[1]), dim=1).indices  # (n_rows, k)
+    rows = torch.arange(len(nodes), device=nodes.device)[:, None]
+    return rows.expand_as(nodes).flatten(), nodes.flatten()
+
+
+def _look_up(scored, log_p, kept):
+    """Return the log-probabilities of the nodes in `kept`."""
+    if scored is None:
+        return log_p[kept.rows, kept.nodes]
+    return log_p[scored.find(kept.rows, kept.nodes)]

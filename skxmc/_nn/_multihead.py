@@ -1,0 +1,116 @@
+"""The network of multi-head encoding: features of a row, and a head on them."""
+
+import torch
+from torch import nn
+
+from skxmc._nn._candidates import target_pairs
+from skxmc._nn._modules import Dropout, SparseEncoder
+from skxmc._nn._sparse import SparseRows
+from skxmc._nn._threads import limited_threads
+
+_BLOCK_ROWS = 256
+
+
+class Features(nn.Module):
+    """Hidden units of a perceptron, beside a fixed linear map.
+
+    ``f(x) = [dropout(relu(hidden(x))), linear(x)]``
+
+    Parameters
+    ----------
+    n_features : int
+        Length of x.
+    hidden_layer_sizes : sequence of int
+        Units of the perceptron; empty for none.
+    dropout : float
+        Probability of dropping a hidden unit in training.
+    input_scale : float
+        What rows are multiplied with, 1 / (their root mean square norm).
+    linear : tuple of (weight, bias) or None
+        Arrays of shape (n_features, c) and (c,), which are not trained.
+    seed : int
+        Seeds the initial weights.
+    """
+
+    def __init__(
+        self, n_features, hidden_layer_sizes, *, dropout, input_scale, linear, seed
+    ):
+        super().__init__()
+        self.n_features, self.n_outputs = n_features, 0
+        self.hidden = self.linear = None
+        options = {"dropout": dropout, "input_scale": input_scale, "seed": seed}
+        if hidden_layer_sizes:
+            *inner, last = hidden_layer_sizes
+            self.hidden = SparseEncoder(n_features, last, inner, linear=None, **options)
+            self.n_outputs += last
+        if linear is not None:
+            c = len(linear[1])
+            self.linear = SparseEncoder(n_features, c, (), linear=linear, **options)
+            self.n_outputs += c
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x):
+        """Map `SparseRows` (n_rows, n_features) to (n_rows, n_outputs)."""
+        parts = []
+        if self.hidden is not None:
+            parts.append(self.dropout(self.hidden(x).relu()))
+        if self.linear is not None:
+            parts.append(self.linear(x))
+        return torch.cat(parts, dim=1)
+
+
+class MultiHeadNet(nn.Module):
+    """Features and a head, which has the loss and the ranking.
+
+    Parameters
+    ----------
+    features : Features
+    head : ProductHead, CascadeHead or SamplingHead
+    """
+
+    def __init__(self, features, head):
+        super().__init__()
+        self.features, self.head = features, head
+
+    def forward(self, x):
+        """Map `SparseRows` to features."""
+        return self.features(x)
+
+    def loss(self, features, targets):
+        """Compute the loss of the head; targets are the codes of the true labels."""
+        return self.head.loss(features, targets)
+
+    def rank(self, x, k):
+        """Rank the k most probable labels of each row: (codes, probabilities)."""
+        return self.head.rank(self.features(x), k)
+
+
+def candidate_recall(encoder, X, targets):
+    """Compute which share of the true labels the head of a network scores at all.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of a `MultiHeadNet`.
+    X : csr_array of shape (n_samples, n_features), float32
+        Input rows.
+    targets : csr_array of shape (n_samples, n_labels)
+        Indicator in the order of the codes.
+
+    Returns
+    -------
+    recall : float
+        1 where all labels are scored, or none is true.
+    """
+    n_found = 0
+    net, device = encoder.module, encoder.device
+    with limited_threads(one_thread=True), torch.inference_mode():
+        for start in range(0, X.shape[0], _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            x = SparseRows.from_csr(X[block]).to(device)
+            candidates, _ = net.head.score(net(x))
+            if candidates is None:
+                return 1.0
+            true = target_pairs(SparseRows.from_csr(targets[block]).to(device))
+            n_found += int(candidates.contains(*true).sum())
+    return n_found / targets.nnz if targets.nnz else 1.0

@@ -1,0 +1,125 @@
+"""The product head: a softmax for each digit of a label's code."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skxmc._codes import code_digits
+from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
+from skxmc._nn._losses import valid_mass
+from skxmc._nn._modules import prior_layer
+from skxmc._nn._tables import LabelTable, prior_bias
+from skxmc._product_topk import exact_scores, product_topk
+
+
+class ProductHead(nn.Module):
+    """A softmax for each digit; together the exact softmax over all labels.
+
+    With z_h the outputs of head h, ``sum_h log_softmax(z_h)[y_h]`` is the log-softmax
+    of all sums of one output a head: the logits of a classifier of low rank. It is
+    renormalised over the codes that belong to a label.
+
+    For rows with several labels it is trained on the digits of each, which tells how
+    often a digit occurs, but not which digits go together. A `LabelTable` then scores
+    the best `n_shortlist` labels anew.
+
+    Parameters
+    ----------
+    n_features : int
+        Length of the features.
+    head_sizes : tuple of int
+        Sizes of the heads.
+    counts : ndarray of shape (n_labels,), int
+        Training rows of each label.
+    n_samples : int
+        Number of training rows.
+    n_shortlist : int
+        Labels to score anew; 0 for none.
+    n_draws : float
+        Mean number of labels of a row; 1 if each has one.
+    """
+
+    def __init__(
+        self, n_features, head_sizes, counts, *, n_samples, n_shortlist, n_draws
+    ):
+        super().__init__()
+        self.head_sizes, self.n_labels = head_sizes, len(counts)
+        self.n_shortlist, self.n_draws = min(n_shortlist, len(counts)), n_draws
+        digits = code_digits(np.arange(len(counts)), head_sizes)
+        bias = [
+            prior_bias(np.bincount(d, weights=counts, minlength=size), None, True)
+            for d, size in zip(digits, head_sizes, strict=True)
+        ]
+        self.digits = prior_layer(np.concatenate(bias), n_features)
+        self.table = None
+        if self.n_shortlist:
+            self.table = LabelTable(prior_bias(counts, n_samples, False), n_features)
+            self.by_frequency = np.argsort(-counts, kind="stable")
+
+    def log_probabilities(self, features):
+        """Return log-probabilities of the digits, a (n_rows, l_h) tensor a head.
+
+        The first head's are shifted so that the probabilities of all labels sum to 1.
+        """
+        outputs = self.digits(features).split(self.head_sizes, dim=1)
+        first, *others = (z.log_softmax(1) for z in outputs)
+        mass = valid_mass([log_p.exp() for log_p in (first, *others)], self.n_labels)
+        return [first - mass.log()[:, None], *others]
+
+    def loss(self, features, targets):
+        """Compute the cross-entropy, each row's shared among its labels.
+
+        The table adds the binary cross-entropy of the shortlist and the true labels.
+        """
+        heads = self.log_probabilities(features)
+        rows, codes = target_pairs(targets)
+        digits = code_digits(codes, self.head_sizes)
+        log_p = sum(z[rows, d] for z, d in zip(heads, digits, strict=True))
+        weights = 1 / targets.offsets.diff().clamp(min=1)
+        loss = -(log_p * weights[rows]).sum()
+        if self.table is not None:
+            chosen = self._shortlist([z.detach() for z in heads])
+            pairs = chosen, (rows, codes)
+            candidates = Candidates.union(len(targets), self.n_labels, *pairs)
+            truth = candidates.indicator(rows, codes)
+            z = self.table(features, candidates)
+            loss = loss + F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
+        return loss / len(targets)
+
+    def rank(self, features, k):
+        """Rank the k most probable labels."""
+        if self.table is not None:
+            return rank_candidates(*self.score(features), k, self.by_frequency)
+        heads = _to_exact(self.log_probabilities(features))
+        codes, log_p = product_topk(heads, k, self.n_labels)
+        p = np.exp(np.minimum(log_p, 0))
+        if self.n_draws > 1:  # the labels of a row as draws: is it drawn at least once?
+            p = -np.expm1(self.n_draws * np.log1p(-np.minimum(p, 1 - 1e-12)))
+        return codes, p.astype(np.float32)
+
+    def score(self, features):
+        """Score the shortlist.
+
+        Returns
+        -------
+        candidates : Candidates or None
+            The labels; None for all, of which no list is made.
+        log_p : tensor of shape (n_pairs,) or None
+            Their log-probabilities.
+        """
+        if self.table is None:
+            return None, None
+        chosen = self._shortlist(self.log_probabilities(features))
+        candidates = Candidates.union(len(features), self.n_labels, chosen)
+        return candidates, F.logsigmoid(self.table(features, candidates))
+
+    def _shortlist(self, heads):
+        codes, _ = product_topk(_to_exact(heads), self.n_shortlist, self.n_labels)
+        rows = np.repeat(np.arange(len(codes)), codes.shape[1])
+        pair = torch.from_numpy(rows), torch.from_numpy(codes.ravel())
+        return tuple(part.to(heads[0].device) for part in pair)
+
+
+def _to_exact(heads):
+    return [exact_scores(log_p.cpu().numpy()) for log_p in heads]

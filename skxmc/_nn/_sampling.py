@@ -1,0 +1,98 @@
+"""The sampling head: a full classifier, trained on a few groups of labels a row."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from skxmc._codes import level_sizes, strides
+from skxmc._nn._candidates import Candidates, target_pairs
+from skxmc._nn._losses import segment_log_softmax
+from skxmc._nn._tables import LabelTable, prior_bias
+from skxmc._topk import topk_dense
+
+
+class SamplingHead(nn.Module):
+    """A softmax over all labels, in training over the true group and some others.
+
+    Parameters
+    ----------
+    n_features : int
+        Length of the features.
+    head_sizes : tuple of int
+        The first digit of a label's code is its group.
+    counts : ndarray of shape (n_labels,), int
+        Training rows of each label.
+    n_sampled_groups : int
+        Groups that each label of a row is told apart from, its own among them.
+    n_draws : float
+        Mean number of labels of a row; 1 if each has one.
+    """
+
+    def __init__(self, n_features, head_sizes, counts, *, n_sampled_groups, n_draws):
+        super().__init__()
+        self.n_labels, self.n_draws = len(counts), n_draws
+        self.group_size = strides(head_sizes)[0]
+        self.n_groups = level_sizes(len(counts), head_sizes)[0]
+        self.n_others = min(n_sampled_groups, self.n_groups) - 1
+        self.table = LabelTable(prior_bias(counts, None, True), n_features)
+        self.generator = None  # set for training by `seed_generators`
+
+    def loss(self, features, targets):
+        """Compute the sampled cross-entropy, a mean over the labels of all rows.
+
+        The labels of the n_others groups, drawn from all n_groups - 1, stand for those
+        of all other groups: their logits are raised by the log of that ratio.
+        """
+        rows, codes = target_pairs(targets)
+        each = torch.arange(len(codes), device=codes.device)
+        own = codes // self.group_size
+        others = self._draw_others(own)  # (n, n_others)
+        kept = Candidates.union(
+            len(codes), self.n_groups, (each, own), _flat_pairs(others)
+        )
+        scored, parents = kept.children(self.group_size, self.n_labels)
+        z = self.table(features[rows], scored)
+        if self.n_others:
+            is_other = kept.nodes[parents] != own[scored.rows]
+            z = z + is_other * math.log((self.n_groups - 1) / self.n_others)
+        log_p = segment_log_softmax(z, scored.rows, len(codes))
+        return -log_p[scored.find(each, codes)].sum() / max(len(codes), 1)
+
+    def rank(self, features, k):
+        """Rank the k most probable labels."""
+        log_p = self.table.all_scores(features).log_softmax(1)
+        codes, log_p = topk_dense(log_p.cpu().numpy(), k)
+        p = np.exp(np.minimum(log_p, 0))
+        if self.n_draws > 1:
+            p = -np.expm1(self.n_draws * np.log1p(-np.minimum(p, 1 - 1e-7)))
+        return codes, p
+
+    def score(self, features):
+        """Return (None, None): all labels are scored, and no list of them is made."""
+        return None, None
+
+    def _draw_others(self, own):
+        """Draw distinct groups beside each row's own, by Floyd's algorithm."""
+        drawn = own[:, None]
+        for last in range(self.n_groups - self.n_others, self.n_groups):
+            # One more group is added to what may be drawn; if the draw is taken
+            # already, it is that one. The groups are counted without the own one.
+            new = torch.randint(
+                last, own.shape, generator=self.generator, device=own.device
+            )
+            taken = (_skip(new, own)[:, None] == drawn[:, 1:]).any(1)
+            new = _skip(torch.where(taken, last - 1, new), own)
+            drawn = torch.cat([drawn, new[:, None]], dim=1)
+        return drawn[:, 1:]
+
+
+def _skip(numbers, own):
+    """Turn numbers that leave out `own` into group numbers."""
+    return numbers + (numbers >= own).long()
+
+
+def _flat_pairs(nodes):
+    rows = torch.arange(len(nodes), device=nodes.device)[:, None]
+    return rows.expand_as(nodes).flatten(), nodes.flatten()
