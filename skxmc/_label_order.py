@@ -135,8 +135,7 @@ def align_members(vectors, order, group_size):
 def _balanced_halves(vectors, n_left, random_state):
     """Split rows by 2-means into `n_left` rows and the others."""
     n = vectors.shape[0]
-    first = vectors[random_state.choice(n, size=2, replace=False)]
-    direction = (first[[0]] - first[[1]]).toarray()[0]  # (n_features,)
+    direction = _main_direction(vectors, random_state)  # (n_features,)
     left = None
     for _ in range(_N_ITERATIONS):
         new = np.argsort(-(vectors @ direction), kind="stable")[:n_left]
@@ -150,6 +149,19 @@ def _balanced_halves(vectors, n_left, random_state):
     is_left = np.zeros(n, dtype=bool)
     is_left[left] = True
     return np.flatnonzero(is_left), np.flatnonzero(~is_left)
+
+
+def _main_direction(vectors, random_state):
+    """Return a direction in which rows differ a lot, by power iteration.
+
+    Two centres drawn at random would tell only those rows apart that are like either.
+    """
+    weights = random_state.standard_normal(vectors.shape[0]).astype(vectors.dtype)
+    for _ in range(_N_ITERATIONS):
+        weights -= weights.mean()
+        direction = _unit(vectors.T @ weights)
+        weights = vectors @ direction
+    return direction
 
 
 def _unit(vector):

@@ -40,7 +40,163 @@ _LINEAR_NORM, _N_NORM_ROWS = 4.0, 4096
 class MultiHeadEncodingClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseXMCClassifier
 ):
-    """TODO"""
+    """Classifier whose labels are points in a mixed-radix space.
+
+    Labels are numbered and the numbers written with `n_heads` digits; short heads on
+    the features of a row predict the digits. That replaces a linear layer with an
+    output for each label (one-vs-all) by one of a few outputs a digit ("product"), by a
+    tree of which few branches are scored ("cascade"), or trains it on a few groups of
+    labels at a time ("sampling").
+
+    Parameters
+    ----------
+    variant : {"auto", "product", "cascade", "sampling", "full"}, default="auto"
+        - "product": a softmax for each digit. Together they are the exact softmax of a
+          classifier of low rank, with the fewest parameters. For 1-D y.
+        - "cascade": the first digits are nodes of a tree; of each level, the children
+          of the best nodes are scored. For rows with several labels.
+        - "sampling": one-vs-all, trained on the group of the true label and a few
+          others. For 1-D y, and to train features for something else.
+        - "full": one-vs-all, the baseline.
+        - "auto": "product" for 1-D y, "cascade" for an indicator.
+    n_heads : int, default=2
+        Number of digits. One makes "product" and "cascade" one-vs-all.
+    head_sizes : sequence of int or None, default=None
+        Values that each digit can take, the most significant first, in place of
+        `n_heads`; the first is cut to what the labels need. By default they are equal,
+        but for "cascade", where groups have 8 to 128 members and there are more groups
+        than members.
+    label_order : {"cluster", "natural", "random", "frequency"} or array-like of \
+            shape (n_labels,), default="cluster"
+        How labels are numbered: in balanced clusters of the mean rows of the labels (of
+        "product", with like members at like places), as they come, shuffled, by falling
+        number of training rows, or by a permutation that holds the label of each number.
+    n_candidate_groups : int or None, default=None
+        Nodes of a level whose children "cascade" scores. By default 10, or as many as
+        have 1024 children if that is more.
+    n_sampled_groups : int, default=4
+        Groups that "sampling" tells each label apart from, its own among them.
+    n_shortlist : int, default=100
+        With rows of several labels, "product" mixes up their digits: of labels (1, 2)
+        and (3, 4) it cannot tell the ghosts (1, 4) and (3, 2). The best `n_shortlist`
+        are scored anew by a vector for each label. 0 leaves that, and its parameters,
+        out; so does 1-D y.
+    n_components : int, default=256
+        Length of the linear features: what ridge regression predicts of the leading
+        singular vectors of Y. Of 1-D y they are used for no more classes than this.
+    ridge_alpha : float or None, default=3.0
+        Penalty of that regression, in units of the mean squared row norm of X. None
+        leaves the linear features out.
+    hidden_layer_sizes : sequence of int, default=(512,)
+        Units of the perceptron's hidden layers. The last one and the linear features
+        are what the heads see.
+    init : MultiHeadEncodingClassifier or None, default=None
+        A fitted estimator whose features training starts from, instead of those that
+        the four parameters above describe. Where this one is cloned, as in a search,
+        wrap it in `sklearn.frozen.FrozenEstimator`.
+    average_weights : bool, default=False
+        Keep the average of the weights over the second half of the epochs (the paper's
+        SWA). Not together with `early_stopping`.
+    dropout : float, default=0.5
+        Probability of dropping a hidden unit in training.
+    max_epochs : int, default=7
+        Passes over the training rows.
+    batch_size : int, default=128
+        Rows in a training step.
+    lr : float, default=5e-3
+        Highest learning rate; it rises over the first tenth of training, then falls.
+    weight_decay : float, default=0.0
+        Decoupled weight decay.
+    early_stopping : bool, default=False
+        Hold out part of the rows, watch precision@1 on them, stop when it no longer
+        rises and keep the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the rows held out.
+    n_iter_no_change : int, default=3
+        Epochs without a better precision@1 after which to stop.
+    threshold : float, default=0.5
+        Probability from which on `predict` assigns a label.
+    n_top_labels : int, default=100
+        Labels a row that sparse `predict` and `predict_proba` hold at most.
+    callbacks : list of skorch callbacks or None, default=None
+        Run in training.
+    warm_start : bool, default=False
+        Go on from the network and the codes of the last fit.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
+    random_state : int, RandomState or None, default=None
+        Seeds the order of the labels, the SVD, the network's start, the order of the
+        rows and what is sampled. An int makes fits repeatable on one machine with the
+        same versions and thread count.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 also a table of epochs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        Class labels of 1-D y, else column numbers.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features; only for input with string column names.
+    variant_ : str
+        The variant in use.
+    head_sizes_ : tuple of int
+        Values that each digit takes.
+    label_order_ : ndarray of shape (n_labels,), intp
+        Position in `classes_` of the label with each number.
+    candidate_recall_ : float
+        Share of the true labels that are scored at all: of "cascade" the recall of its
+        groups, of "product" that of its shortlist; 1 where all labels are scored. On
+        the rows held out if there are any, else on 4096 training rows, where it is
+        higher than on new ones.
+    history_ : skorch.history.History
+        skorch's record of the training.
+    loss_curve_ : list of float
+        Training loss after each epoch.
+    n_iter_ : int
+        Number of epochs trained.
+
+    See Also
+    --------
+    DECLAREClassifier : Labels compressed by SVD and recovered from neighbours.
+    skxmc.metrics.make_xmc_scorers : Scorers for a search over the parameters.
+
+    Notes
+    -----
+    With sizes l_1, ..., l_H and M_h = l_(h+1) ... l_H, label number c has the digits
+    ``y_h = c // M_h % l_h``. With features f:
+
+    - "product": ``log p(c) = sum_h log_softmax(W_h f + b_h)[y_h]``, renormalised over
+      the numbers that belong to a label. Trained by cross-entropy, of several labels
+      by its mean over them. `predict_topk` finds the best labels exactly, without a
+      score for each: only digits whose ranks have a product of at most k can be among
+      the k best. Several labels count as ``m`` draws, m their mean number: the
+      probability is ``1 - (1 - p) ** m``.
+    - "cascade": ``p(c) = prod_h sigmoid(w_n f + b_n)`` over the nodes n on the path of
+      c, trained by binary cross-entropy of the nodes that are scored: the children of
+      the best nodes and of all true ones. For 1-D y, a softmax among siblings.
+    - "sampling": ``log_softmax(W f + b)``, in training over the groups drawn, whose
+      logits are raised to stand for those that are not.
+
+    Labels with equal scores stand by their number, those without a score come last,
+    by frequency, with score 0. Rounding aside, the sampled and the product softmax of
+    one head, and a cascade of one level, are one-vs-all.
+
+    References
+    ----------
+    .. [1] "Multi-Head Encoding for Extreme Label Classification", arXiv:2412.10182.
+
+    Examples
+    --------
+    >>> from skxmc import MultiHeadEncodingClassifier
+    >>> from skxmc.datasets import make_xmc_classification
+    >>> X, Y = make_xmc_classification(n_labels=50, random_state=0)
+    >>> clf = MultiHeadEncodingClassifier(random_state=0).fit(X[:800], Y[:800])
+    >>> indices, scores = clf.predict_topk(X[800:], k=3)
+    >>> indices.shape
+    (200, 3)
+    """
 
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
@@ -76,7 +232,7 @@ class MultiHeadEncodingClassifier(
         init=None,
         average_weights=False,
         dropout=0.5,
-        max_epochs=10,
+        max_epochs=7,
         batch_size=128,
         lr=5e-3,
         weight_decay=0.0,
@@ -221,7 +377,7 @@ class MultiHeadEncodingClassifier(
 
     def _make_head(self, variant, n_features, sizes, counts, Y, form):
         n_samples = Y.shape[0]
-        n_draws = max(1.0, Y.nnz / n_samples)
+        n_draws = Y.nnz / n_samples
         if variant == "sampling":
             return _nn.SamplingHead(
                 n_features,
@@ -250,6 +406,11 @@ class MultiHeadEncodingClassifier(
             n_candidates=n_candidates,
             is_single_label=form.is_single_label,
         )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     def _rank(self, X, k):
         codes, scores = self._encoder.rank(X, k)

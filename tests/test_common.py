@@ -4,7 +4,7 @@ import os
 
 import pytest
 import sklearn
-from _estimators import ESTIMATORS
+from _estimators import ESTIMATORS, VARIANTS
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
@@ -12,17 +12,17 @@ from sklearn.utils.estimator_checks import (
 )
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(ESTIMATORS + VARIANTS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ESTIMATORS + VARIANTS)
 def test_parameter_constraints_are_complete(estimator):
     check_param_validation(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ESTIMATORS + VARIANTS)
 def test_column_names_are_checked(estimator):
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
 

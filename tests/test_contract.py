@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from _estimators import ESTIMATORS
+from _estimators import ESTIMATORS, VARIANTS
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -19,8 +19,8 @@ from skxmc.metrics import make_xmc_scorers, precision_at_k
 
 each_estimator = pytest.mark.parametrize(
     "estimator",
-    ESTIMATORS,
-    ids=[f"{type(e).__name__}{i}" for i, e in enumerate(ESTIMATORS)],
+    ESTIMATORS + VARIANTS,
+    ids=[f"{type(e).__name__}{i}" for i, e in enumerate(ESTIMATORS + VARIANTS)],
 )
 
 

@@ -35,7 +35,13 @@ needs_linux = pytest.mark.skipif(
 MB = 2**20
 
 #: Small sizes of what the model learns; those an estimator does not have are left out.
-SMALL = {"n_components": 16, "hidden_layer_sizes": (16,), "max_epochs": 1}
+SMALL = {
+    "n_components": 16,
+    "hidden_layer_sizes": (16,),
+    "max_epochs": 1,
+    "n_candidate_groups": 4,
+    "n_sampled_groups": 1,
+}
 
 
 def sized(estimator, **params):

@@ -298,7 +298,7 @@ def test_y15_no_label_anywhere(estimator, make):
     assert predicted.sum() == 0
     indices, scores = model.predict_topk(X, k=N_LABELS)
     assert (np.sort(indices) == np.arange(N_LABELS)).all()
-    assert (scores == 0).all()
+    assert (scores < 0.02).all()  # less than one row in the 60 would give
     P = model.predict_proba(X)
     assert np.isfinite(P.data).all()
 

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skxmc._nn._losses import path_cross_entropy, segment_log_softmax, valid_mass
+from skxmc._nn._losses import (
+    path_cross_entropy,
+    probability_of_draws,
+    segment_log_softmax,
+    valid_mass,
+)
 
 
 def test_path_cross_entropy_is_that_of_the_product():
@@ -77,3 +82,19 @@ def test_valid_mass_is_the_sum_over_the_valid_codes(sizes):
     for n_codes in range(1, math.prod(sizes) + 1):
         mass = valid_mass([torch.from_numpy(h) for h in heads], n_codes)
         np.testing.assert_allclose(mass, np.array(p)[:, :n_codes].sum(axis=1))
+
+
+def test_probability_of_draws():
+    p = np.array([0.0, 1e-9, 0.25, 1.0])
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
+    for n_draws, expected in (
+        (1, p),
+        (2, 1 - (1 - p) ** 2),
+        (0.5, 1 - np.sqrt(1 - p)),
+        (0, [0, 0, 0, 0]),
+    ):
+        found = probability_of_draws(log_p, n_draws)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(probability_of_draws(np.log(1e-9), 3), 3e-9, rtol=1e-6)

@@ -1,5 +1,6 @@
 """Losses and probabilities, as functions of tensors."""
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -73,3 +74,26 @@ def valid_mass(probabilities, n_codes):
     if rest:
         mass = mass + first[:, n_full] * valid_mass(others, rest)
     return mass
+
+
+def probability_of_draws(log_p, n_draws):
+    """Compute the probability to be drawn at least once: ``1 - (1 - p) ** n_draws``.
+
+    It takes the labels of a row for draws from a softmax.
+
+    Parameters
+    ----------
+    log_p : ndarray, float
+        Log-probabilities of a single draw.
+    n_draws : float
+        Mean number of draws; may be a fraction.
+
+    Returns
+    -------
+    probabilities : ndarray of the same shape, float32
+    """
+    p = np.exp(np.minimum(log_p, 0)).astype(np.float64)
+    if n_draws != 1:
+        with np.errstate(divide="ignore"):  # log(0) is meant where p is 1
+            p = -np.expm1(n_draws * np.log1p(-p)) if n_draws else np.zeros_like(p)
+    return p.astype(np.float32)

@@ -10,11 +10,15 @@ from skxmc._nn._threads import limited_threads
 
 _BLOCK_ROWS = 256
 
+# Hidden units are scaled to one length, so that rows with many known words do not
+# outweigh the others: that of the linear features, on average.
+_HIDDEN_NORM, _TINY = 4.0, 1e-6
+
 
 class Features(nn.Module):
     """Hidden units of a perceptron, beside a fixed linear map.
 
-    ``f(x) = [dropout(relu(hidden(x))), linear(x)]``
+    ``f(x) = [dropout(4 h / ||h||), linear(x)]`` with ``h = relu(hidden(x))``
 
     Parameters
     ----------
@@ -53,7 +57,9 @@ class Features(nn.Module):
         """Map `SparseRows` (n_rows, n_features) to (n_rows, n_outputs)."""
         parts = []
         if self.hidden is not None:
-            parts.append(self.dropout(self.hidden(x).relu()))
+            h = self.hidden(x).relu()
+            norm = h.norm(dim=1, keepdim=True).clamp(min=_TINY)
+            parts.append(self.dropout(_HIDDEN_NORM / norm * h))
         if self.linear is not None:
             parts.append(self.linear(x))
         return torch.cat(parts, dim=1)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from skxmc._codes import code_digits
 from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
-from skxmc._nn._losses import valid_mass
+from skxmc._nn._losses import probability_of_draws, valid_mass
 from skxmc._nn._modules import prior_layer
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._product_topk import exact_scores, product_topk
@@ -93,10 +93,7 @@ class ProductHead(nn.Module):
             return rank_candidates(*self.score(features), k, self.by_frequency)
         heads = _to_exact(self.log_probabilities(features))
         codes, log_p = product_topk(heads, k, self.n_labels)
-        p = np.exp(np.minimum(log_p, 0))
-        if self.n_draws > 1:  # the labels of a row as draws: is it drawn at least once?
-            p = -np.expm1(self.n_draws * np.log1p(-np.minimum(p, 1 - 1e-12)))
-        return codes, p.astype(np.float32)
+        return codes, probability_of_draws(log_p, self.n_draws)
 
     def score(self, features):
         """Score the shortlist.

@@ -2,13 +2,12 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import nn
 
 from skxmc._codes import level_sizes, strides
 from skxmc._nn._candidates import Candidates, target_pairs
-from skxmc._nn._losses import segment_log_softmax
+from skxmc._nn._losses import probability_of_draws, segment_log_softmax
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._topk import topk_dense
 
@@ -64,10 +63,7 @@ class SamplingHead(nn.Module):
         """Rank the k most probable labels."""
         log_p = self.table.all_scores(features).log_softmax(1)
         codes, log_p = topk_dense(log_p.cpu().numpy(), k)
-        p = np.exp(np.minimum(log_p, 0))
-        if self.n_draws > 1:
-            p = -np.expm1(self.n_draws * np.log1p(-np.minimum(p, 1 - 1e-7)))
-        return codes, p
+        return codes, probability_of_draws(log_p, self.n_draws)
 
     def score(self, features):
         """Return (None, None): all labels are scored, and no list of them is made."""

@@ -1,0 +1,225 @@
+"""Multi-head encoding on real and made data: what the paper claims, tested.
+
+``SKXMC_DATA=folder python examples/benchmarks/multi_head.py figures`` prints the test
+scores of the defaults beside one-vs-all. The other parts change one thing at a time and
+score on a held-out fifth of the training rows, means of three seeds:
+
+heads     product against one-vs-all as heads grow from 1 to 4
+order     label orders, for weak and strong encoders
+sizes     equal and unequal heads
+sampling  how many groups are sampled
+cascade   cascade against one-vs-all
+scale     time of an epoch and of a prediction up to a million labels
+"""
+
+import argparse
+import time
+
+import numpy as np
+from _data import evaluate, load, print_header, print_row
+from sklearn.model_selection import train_test_split
+
+from skxmc import MultiHeadEncodingClassifier
+from skxmc.datasets import make_xmc_classification
+
+SEEDS = (0, 1, 2)
+WEAK = {"hidden_layer_sizes": (32,), "ridge_alpha": None}
+ORDERS = ("natural", "random", "frequency", "cluster")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = {
+        "figures": show_figures,
+        "heads": compare_heads,
+        "order": compare_orders,
+        "sizes": compare_sizes,
+        "sampling": compare_sampling,
+        "cascade": compare_cascade,
+        "scale": measure_scale,
+    }
+    parser.add_argument("parts", nargs="+", choices=parts)
+    for part in parser.parse_args().parts:
+        parts[part]()
+        print()
+
+
+def show_figures():
+    print_header(
+        "set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s", "head parameters", "recall"
+    )
+    settings = [
+        ("clinc150", "product, 2 heads", {}),
+        ("clinc150", "one-vs-all", {"variant": "full"}),
+        ("bibtex", "auto", {}),
+        ("delicious", "cascade", {}),
+        ("delicious", "one-vs-all", {"variant": "full"}),
+        ("rcv1sub1", "cascade", {}),
+        ("debian-depends", "cascade", {}),
+        ("debian-depends", "one-vs-all", {"variant": "full"}),
+    ]
+    for name, setting, params in settings:
+        X, Y, X_test, Y_test = load(name)
+        is_single_label = name == "clinc150"
+        model, seconds = fit(X, class_of(Y) if is_single_label else Y, 0, params)
+        scores = evaluate(Y, Y_test, ranking(model, X_test))
+        head = model.parameter_counts()["head"]
+        row = f"{seconds:.1f}", f"{head:,}", f"{model.candidate_recall_:.3f}"
+        print_row(name, setting, *scores, *row)
+
+
+def compare_heads():
+    print_header("set", "heads", "accuracy", "ratio of head parameters", "s / epoch")
+    X, Y, X_test, Y_test = load("clinc150", validation=True)
+    y, y_test = class_of(Y), class_of(Y_test)
+    for n_heads in (1, 2, 3, 4):
+        params = {"variant": "product", "n_heads": n_heads}
+        print_accuracy("clinc150", n_heads, (X, y, X_test, y_test), params)
+    data = many_classes()
+    for n_heads in (1, 2, 3, 4):
+        params = {"variant": "product", "n_heads": n_heads, "max_epochs": 3}
+        params |= {"hidden_layer_sizes": (128,), "batch_size": 256}
+        name = f"{len(np.unique(data[1])):,} classes"
+        print_accuracy(name, n_heads, data, params, seeds=(0,))
+
+
+def compare_orders():
+    print_header("set", "variant", "encoder", "order", "P@1/3/5")
+    X, Y, X_test, Y_test = load("clinc150", validation=True)
+    clinc = X, class_of(Y), X_test, Y_test
+    bibtex = load("bibtex", validation=True)
+    few = {"variant": "cascade", "n_candidate_groups": 4}
+    for encoder, params in (("weak", WEAK), ("strong", {})):
+        for order in ORDERS:
+            params = {**params, "label_order": order}
+            print_mean("clinc150", "product", encoder, order, data=clinc, params=params)
+    for encoder, params in (("weak", WEAK), ("strong", {})):
+        for order in ORDERS:
+            params = {**few, **params, "label_order": order}
+            shown = "bibtex", "cascade, 4 of 20 groups", encoder, order
+            print_mean(*shown, data=bibtex, params=params)
+
+
+def compare_sizes():
+    print_header("set", "variant", "sizes", "P@1/3/5")
+    X, Y, X_test, Y_test = load("clinc150", validation=True)
+    clinc = X, class_of(Y), X_test, Y_test
+    for sizes in [(12, 13), (25, 6), (6, 25), (50, 3), (3, 50)]:
+        params = {"head_sizes": sizes}
+        print_mean("clinc150", "product", sizes, data=clinc, params=params)
+    bibtex = load("bibtex", validation=True)
+    # 40 of the 159 labels are scored, however they are grouped.
+    for sizes, n_groups in [((40, 4), 10), ((20, 8), 5), ((13, 13), 3), ((8, 20), 2)]:
+        params = {"head_sizes": sizes, "n_candidate_groups": n_groups}
+        shown = "bibtex", f"cascade, {n_groups} groups scored", sizes
+        print_mean(*shown, data=bibtex, params=params)
+
+
+def compare_sampling():
+    print_header("set", "groups", "P@1/3/5")
+    X, Y, X_test, Y_test = load("clinc150", validation=True)
+    data = X, class_of(Y), X_test, Y_test
+    for n_groups in (1, 2, 4, 10):
+        params = {"variant": "sampling", "n_sampled_groups": n_groups}
+        print_mean("clinc150", f"{n_groups} of 12", data=data, params=params)
+    print_mean("clinc150", "one-vs-all", data=data, params={"variant": "full"})
+
+
+def compare_cascade():
+    print_header("set", "variant", "P@1/3/5", "PSP@1/3/5", "fit s", "s / epoch")
+    for name in ("delicious", "debian-depends"):
+        X, Y, X_test, Y_test = load(name, validation=True)
+        for variant in ("cascade", "full"):
+            model, seconds = fit(X, Y, 0, {"variant": variant})
+            scores = evaluate(Y, Y_test, ranking(model, X_test))
+            print_row(name, variant, *scores, f"{seconds:.1f}", epoch_time(model))
+
+
+def measure_scale():
+    """Train the product on as many rows and features, with ever more labels."""
+    print_header("labels", "s / epoch", "ms a row, k=5", "head parameters")
+    for n_labels in (10_000, 100_000, 1_000_000):
+        X, Y = make_xmc_classification(
+            20_000,
+            20_000,
+            n_labels,
+            n_labels_per_sample=1,
+            label_skew=0.3,
+            random_state=0,
+        )
+        # An indicator: of 1-D y, labels without a row would not count.
+        params = {"variant": "product", "n_shortlist": 0, "ridge_alpha": None}
+        params |= {"max_epochs": 3, "label_order": "natural"}
+        model, _ = fit(X, Y, 0, params)
+        start = time.perf_counter()
+        model.predict_topk(X, k=5)
+        per_row = 1000 * (time.perf_counter() - start) / X.shape[0]
+        head = f"{model.parameter_counts()['head']:,}"
+        print_row(f"{n_labels:,}", epoch_time(model), f"{per_row:.3f}", head)
+
+
+def many_classes(n_classes=100_000):
+    """Make single-label data with very many classes."""
+    X, Y = make_xmc_classification(
+        150_000,
+        50_000,
+        n_classes,
+        n_labels_per_sample=1,
+        label_skew=0.7,
+        noise=0.3,
+        random_state=0,
+    )
+    y = class_of(Y)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=10_000, random_state=0)
+    return X, y, X_test, y_test
+
+
+def class_of(Y):
+    """Return the one label of each row."""
+    return np.asarray(Y.argmax(axis=1)).ravel()
+
+
+def fit(X, y, seed, params):
+    """Return a fitted model and the seconds it took."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
+        start = time.perf_counter()
+        model = MultiHeadEncodingClassifier(random_state=seed, **params).fit(X, y)
+    return model, time.perf_counter() - start
+
+
+def ranking(model, X):
+    """Rank five labels, in the columns of the indicator."""
+    indices, scores = model.predict_topk(X, k=5)
+    return model.classes_[indices], scores
+
+
+def epoch_time(model):
+    """Return the median seconds of an epoch as text."""
+    return f"{np.median([row['dur'] for row in model.history_]):.1f}"
+
+
+def print_accuracy(name, n_heads, data, params, seeds=SEEDS):
+    X, y, X_test, y_test = data
+    models = [fit(X, y, seed, params)[0] for seed in seeds]
+    accuracy = 100 * np.mean([model.score(X_test, y_test) for model in models])
+    ratio = models[0].parameter_counts()["ratio"]
+    print_row(name, n_heads, f"{accuracy:.2f}", f"{ratio:.4f}", epoch_time(models[0]))
+
+
+def print_mean(*shown, data, params):
+    X, y, X_test, Y_test = data
+    from skxmc.metrics import precision_at_k
+
+    scores = []
+    for seed in SEEDS:
+        best = ranking(fit(X, y, seed, params)[0], X_test)
+        scores.append([precision_at_k(Y_test, best, k=k) for k in (1, 3, 5)])
+    means = 100 * np.mean(scores, axis=0)
+    print_row(*shown, " / ".join(f"{value:.2f}" for value in means))
+
+
+if __name__ == "__main__":
+    main()
