@@ -1,15 +1,16 @@
 """Labels as points in a mixed-radix space: the integer arithmetic of multi-head codes.
 
 With head sizes l_1, ..., l_H and M_h = l_(h+1) * ... * l_H, the code c of a label has
-the digits ``y_h = c // M_h % l_h``: head 1 is the most significant. All codes 0 to L - 1
-belong to a label; where the product of the sizes exceeds L, the last block of the first
-head is cut short, and the codes beyond are nobody's. The first digits of a code are its
-node in a tree: node ``c // M_h`` at level h.
+the digits ``y_h = c // M_h % l_h``: head 1 is the most significant. All codes from 0 to
+L - 1 belong to a label; where the product of the sizes exceeds L, the last block of the
+first head is cut short, and the codes beyond are nobody's. The first digits of a code
+are its node in a tree: node ``c // M_h`` at level h.
 """
 
 import math
 
 import numpy as np
+import scipy.sparse as sp
 
 # Members of a group of the cascade: about half as many as there are groups, but enough
 # for a matrix product to be worth its call, and few enough to be scored at once.
@@ -42,6 +43,13 @@ class LabelCodes:
     def n_labels(self):
         """Number of labels."""
         return len(self.order)
+
+    def reorder(self, Y):
+        """Return an indicator (n, n_labels) with its columns in the order of codes."""
+        indices = self.code_of.astype(Y.indices.dtype)[Y.indices]
+        Y = sp.csr_array((Y.data, indices, Y.indptr.copy()), shape=Y.shape)
+        Y.sort_indices()
+        return Y
 
     def encode(self, labels):
         """Return the digits of labels, shape (n, n_heads)."""
@@ -166,7 +174,9 @@ def fit_head_sizes(head_sizes, n_labels):
     ValueError
         If a size is no whole number of at least 1, or their product is too small.
     """
-    sizes = [size.item() if isinstance(size, np.generic) else size for size in head_sizes]
+    sizes = [
+        size.item() if isinstance(size, np.generic) else size for size in head_sizes
+    ]
     if not sizes or not all(isinstance(s, int) and s >= 1 for s in sizes):
         raise ValueError(
             f"head_sizes={head_sizes!r}; pass one whole number of at least 1 for each "

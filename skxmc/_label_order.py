@@ -13,7 +13,7 @@ _ALIGNED_LENGTH = 64
 
 
 def order_labels(label_order, X, Y, head_sizes, *, align, random_state):
-    """Number the labels.
+    """Put labels in the order of their codes.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ import copy
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -20,21 +19,15 @@ from skxmc._codes import (
     fit_head_sizes,
     level_counts,
 )
-from skxmc._compression import compress_labels
 from skxmc._label_order import order_labels
-from skxmc._ridge import fit_ridge
+from skxmc._linear_features import fit_linear_features
 from skxmc.metrics import precision_at_k
 
-# By default a cascade scores at least so many labels a row, in this many groups or more.
+# By default a cascade scores so many labels a row, in this many groups, or more.
 _N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
 
 # Training rows that the recall of the candidates is measured on, if none is held out.
 _N_RECALL_ROWS = 4096
-
-
-# The linear features have this root mean square norm, where those of the hidden layer
-# begin with about 1: what is known to be good is learned from at once.
-_LINEAR_NORM, _N_NORM_ROWS = 4.0, 4096
 
 
 class MultiHeadEncodingClassifier(
@@ -70,7 +63,7 @@ class MultiHeadEncodingClassifier(
             shape (n_labels,), default="cluster"
         How labels are numbered: in balanced clusters of the mean rows of the labels (of
         "product", with like members at like places), as they come, shuffled, by falling
-        number of training rows, or by a permutation that holds the label of each number.
+        number of training rows, or by a permutation: the label of each number.
     n_candidate_groups : int or None, default=None
         Nodes of a level whose children "cascade" scores. By default 10, or as many as
         have 1024 children if that is more.
@@ -284,7 +277,7 @@ class MultiHeadEncodingClassifier(
         held_out = self._held_out_rows(X.shape[0], rng)
         trained_on = np.delete(np.arange(X.shape[0]), held_out)
         variant, codes, net = self._start(X[trained_on], Y[trained_on], form, rng)
-        targets = in_code_order(Y, codes)
+        targets = codes.reorder(Y)
 
         def precision(module, rows):
             ranking = _nn.Encoder(module, device).rank(X[rows], 1)
@@ -327,12 +320,15 @@ class MultiHeadEncodingClassifier(
         )
         codes = LabelCodes(sizes, order)
         features = self._start_features(X, Y, form, rng)
-        counts = level_counts(in_code_order(Y, codes), sizes)
+        counts = level_counts(codes.reorder(Y), sizes)
         head = self._make_head(variant, features.n_outputs, sizes, counts, Y, form)
         return variant, codes, _nn.MultiHeadNet(features, head)
 
     def _last_network(self, variant, X, Y):
-        net, codes = self._encoder.module, LabelCodes(self.head_sizes_, self.label_order_)
+        net, codes = (
+            self._encoder.module,
+            LabelCodes(self.head_sizes_, self.label_order_),
+        )
         check_same_problem(net.features.n_features, codes.n_labels, X, Y)
         if variant != self.variant_:
             raise ValueError(
@@ -357,9 +353,7 @@ class MultiHeadEncodingClassifier(
         # Of classes that exclude each other, the SVD only keeps the largest ones.
         is_compressible = not form.is_single_label or Y.shape[1] <= self.n_components
         if self.ridge_alpha is not None and is_compressible:
-            linear = fit_linear_features(
-                X, Y, self.n_components, self.ridge_alpha, rng
-            )
+            linear = fit_linear_features(X, Y, self.n_components, self.ridge_alpha, rng)
         if not self.hidden_layer_sizes and linear is None:
             raise ValueError(
                 "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
@@ -452,38 +446,6 @@ class MultiHeadEncodingClassifier(
             "one_vs_all": one_vs_all,
             "ratio": head / one_vs_all,
         }
-
-
-def in_code_order(Y, codes):
-    """Return the indicator with its columns in the order of the codes."""
-    indices = codes.code_of.astype(Y.indices.dtype)[Y.indices]
-    Y = sp.csr_array((Y.data, indices, Y.indptr.copy()), shape=Y.shape)
-    Y.sort_indices()
-    return Y
-
-
-def fit_linear_features(X, Y, n_components, alpha, random_state):
-    """Fit a ridge regression of the leading SVD codes of Y on X.
-
-    Returns
-    -------
-    weight, bias : ndarrays of shape (n_features, c) and (c,), float32
-        Of ``X @ weight + bias``, whose rows have root mean square norm `_LINEAR_NORM`.
-    """
-    Z = compress_labels(
-        X,
-        Y,
-        n_components,
-        method="svd",
-        alpha=alpha,
-        rare_label_weight=0.0,
-        random_state=random_state,
-    )
-    weight, bias = fit_ridge(X, Z, alpha)
-    some = X[:_N_NORM_ROWS] @ weight + bias
-    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", some, some)))
-    scale = np.float32(_LINEAR_NORM / norm) if norm > 0 else np.float32(1)
-    return weight * scale, bias * scale
 
 
 def features_of(init, n_features):

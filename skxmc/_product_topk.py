@@ -12,8 +12,8 @@ def product_topk(head_scores, k, n_codes):
     """Rank the `k` best codes by the sum of their digits' scores.
 
     A code that has, head by head, the ranks r_1, ..., r_H comes after the
-    ``r_1 * ... * r_H - 1`` others that are at least as good in every head, so only codes
-    with a product of ranks up to k can be among the k best: for two heads about
+    ``r_1 * ... * r_H - 1`` others that are at least as good in every head, so only
+    codes with a product of ranks up to k can be among the k best: for two heads about
     ``k log k``, however many codes there are.
 
     Parameters
@@ -51,9 +51,7 @@ def product_topk(head_scores, k, n_codes):
     if rest:
         # Of the last block only the first codes are valid. Were it left in the full
         # product, its invalid codes would count among those that are better.
-        codes, scores = product_topk(
-            _cut_to(head_scores[1:], rest), min(k, rest), rest
-        )
+        codes, scores = product_topk(_cut_to(head_scores[1:], rest), min(k, rest), rest)
         parts.append((codes + n_full * step, scores + head_scores[0][:, [n_full]]))
     codes, scores = (np.hstack(part) for part in zip(*parts, strict=True))
     best, scores = topk_dense(scores, k)  # the parts stand in ascending order of codes

@@ -275,9 +275,7 @@ def test_sampling_all_groups_is_the_full_softmax(sizes, is_single_label):
     with torch.no_grad():
         codes, scores = head.rank(features, 4)
     expected = log_p.exp().detach().numpy()
-    np.testing.assert_allclose(
-        scores, -np.sort(-expected, axis=1)[:, :4], rtol=1e-5
-    )
+    np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :4], rtol=1e-5)
 
 
 def test_sampled_groups_are_distinct_uniform_and_never_the_own():
@@ -303,7 +301,7 @@ def test_sampled_partition_function_is_unbiased():
     seed_generators(head, torch.Generator().manual_seed(0))
     Y = labels_of(True)
     z = scores_of(head.table, features).detach()
-    rows, codes = target_pairs(SparseRows.from_csr(Y))
+    _, codes = target_pairs(SparseRows.from_csr(Y))
     sums = []
     for _ in range(400):
         row = int(torch.randint(N_ROWS, ()))

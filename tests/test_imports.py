@@ -13,7 +13,7 @@ ROOT = Path(skxmc.__file__).parent
 
 # What a module or folder may import from the package; nothing else may be imported.
 ALLOWED = {
-    "__init__": {"_declare"},
+    "__init__": {"_declare", "_mhe"},
     "_declare": {
         "_base",
         "_compression",
@@ -23,6 +23,8 @@ ALLOWED = {
         "_ridge",
         "metrics",
     },
+    "_mhe": {"_base", "_codes", "_label_order", "_linear_features", "_nn", "metrics"},
+    "_linear_features": {"_compression", "_ridge"},
     "_base": {
         "_blocks",
         "_nn",
@@ -32,7 +34,9 @@ ALLOWED = {
         "exceptions",
         "metrics",
     },
-    "_nn": {"_blocks", "_forked", "exceptions"},
+    "_nn": {"_blocks", "_codes", "_forked", "_product_topk", "_topk", "exceptions"},
+    "_label_order": {"_centroids", "_compression"},
+    "_product_topk": {"_codes", "_topk"},
     "_compression": {"_pairs", "_ridge"},
     "_neighbors": {"_blocks", "_forked", "_pairs", "_topk"},
     "_recovery": {"_pairs", "_topk"},

@@ -109,7 +109,7 @@ def test_centroids_are_normalised_sums_of_normalised_rows(block, monkeypatch):
     centroids = label_centroids(X, Y, n_strongest=15)
     expected = normalize(Y.toarray().T @ normalize(X.toarray()))
     np.testing.assert_allclose(centroids.toarray(), expected, atol=1e-6)
-    assert (X != before).nnz == 0
+    assert (before != X).nnz == 0
     pruned = label_centroids(X, Y, n_strongest=4)
     assert np.diff(pruned.indptr).max() == 4
     for row, full in zip(pruned.toarray(), expected, strict=True):

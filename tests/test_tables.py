@@ -50,9 +50,7 @@ def test_devices_without_the_function_get_the_same_scores(problem, monkeypatch):
 def test_gradients_are_those_of_the_dense_product(problem):
     table, features, candidates = problem
     features.requires_grad_()
-    upstream = torch.randn(
-        len(candidates), generator=torch.Generator().manual_seed(1)
-    )
+    upstream = torch.randn(len(candidates), generator=torch.Generator().manual_seed(1))
     (table(features, candidates) * upstream).sum().backward()
     (gradient,) = table.weight.row_gradients
     found = torch.zeros_like(table.weight)

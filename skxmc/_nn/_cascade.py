@@ -72,7 +72,7 @@ class CascadeHead(nn.Module):
         true = [(rows, codes // step) for step in strides(self.head_sizes)]
         loss = 0.0
         for pair, level in zip(true, self._levels(features, true), strict=True):
-            loss = loss + self._level_loss(*level, *pair)
+            loss = loss + self._level_loss(level, pair)
         return loss / len(targets)
 
     def rank(self, features, k):
@@ -128,7 +128,8 @@ class CascadeHead(nn.Module):
         best = _best_nodes(scored, log_p, self.n_candidates)
         return [best] if true is None else [true, best]
 
-    def _level_loss(self, scored, z, own, above, rows, nodes):
+    def _level_loss(self, level, true):
+        (scored, z, own, above), (rows, nodes) = level, true
         if scored is None and self.is_single_label:
             return -own[rows, nodes].sum()
         if self.is_single_label:

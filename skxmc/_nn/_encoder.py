@@ -52,7 +52,9 @@ class Encoder:
         parts = []
         with limited_threads(one_thread=True), torch.inference_mode():
             for block, n_true in padded_blocks(X):
-                ranking = self.module.rank(SparseRows.from_csr(block).to(self.device), k)
+                ranking = self.module.rank(
+                    SparseRows.from_csr(block).to(self.device), k
+                )
                 parts.append([part[:n_true] for part in ranking])
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 

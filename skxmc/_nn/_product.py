@@ -90,7 +90,8 @@ class ProductHead(nn.Module):
     def rank(self, features, k):
         """Rank the k most probable labels."""
         if self.table is not None:
-            return rank_candidates(*self.score(features), k, self.by_frequency)
+            candidates, log_p = self.score(features)
+            return rank_candidates(candidates, log_p, k, self.by_frequency)
         heads = _to_exact(self.log_probabilities(features))
         codes, log_p = product_topk(heads, k, self.n_labels)
         return codes, probability_of_draws(log_p, self.n_draws)

@@ -87,7 +87,9 @@ def pair_products(weight, features, candidates):
     offsets, nodes = candidates.offsets, candidates.nodes
     shape = (candidates.n_rows, candidates.n_nodes)
     zeros = features.new_zeros(len(nodes))
-    where = torch.sparse_csr_tensor(offsets, nodes, zeros, shape, check_invariants=False)
+    where = torch.sparse_csr_tensor(
+        offsets, nodes, zeros, shape, check_invariants=False
+    )
     return torch.sparse.sampled_addmm(where, features, weight.T, beta=0.0).values()
 
 

@@ -1,0 +1,33 @@
+"""A linear map from rows to what can be predicted of their labels."""
+
+import numpy as np
+
+from skxmc._compression import compress_labels
+from skxmc._ridge import fit_ridge
+
+# Root mean square norm of the features, and the rows it is measured on.
+_NORM, _N_NORM_ROWS = 4.0, 4096
+
+
+def fit_linear_features(X, Y, n_components, alpha, random_state):
+    """Fit a ridge regression of the leading SVD codes of Y on X.
+
+    Returns
+    -------
+    weight, bias : ndarrays of shape (n_features, c) and (c,), float32
+        Of ``X @ weight + bias``, whose rows have root mean square norm 4.
+    """
+    Z = compress_labels(
+        X,
+        Y,
+        n_components,
+        method="svd",
+        alpha=alpha,
+        rare_label_weight=0.0,
+        random_state=random_state,
+    )
+    weight, bias = fit_ridge(X, Z, alpha)
+    some = X[:_N_NORM_ROWS] @ weight + bias
+    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", some, some)))
+    scale = np.float32(_NORM / norm) if norm > 0 else np.float32(1)
+    return weight * scale, bias * scale
