@@ -168,8 +168,9 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         indices : ndarray of shape (n_samples, k), intp
-            Positions in `classes_`, best first. Equal scores stand by position, but
-            labels of score 0 or 1 in order of preference.
+            Positions in `classes_`, best first. Equal scores stand by position (or by
+            number, where the estimator numbers labels), but labels of score 0 or 1 in
+            order of preference.
         scores : ndarray of shape (n_samples, k), float32
             Their probabilities.
 

@@ -80,7 +80,7 @@ class MultiHeadEncodingClassifier(
     ridge_alpha : float or None, default=3.0
         Penalty of that regression, in units of the mean squared row norm of X. None
         leaves the linear features out.
-    hidden_layer_sizes : sequence of int, default=(512,)
+    hidden_layer_sizes : sequence of int, default=(1024,)
         Units of the perceptron's hidden layers. The last one and the linear features
         are what the heads see.
     init : MultiHeadEncodingClassifier or None, default=None
@@ -221,7 +221,7 @@ class MultiHeadEncodingClassifier(
         n_shortlist=100,
         n_components=256,
         ridge_alpha=3.0,
-        hidden_layer_sizes=(512,),
+        hidden_layer_sizes=(1024,),
         init=None,
         average_weights=False,
         dropout=0.5,

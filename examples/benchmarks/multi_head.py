@@ -2,7 +2,7 @@
 
 ``SKXMC_DATA=folder python examples/benchmarks/multi_head.py figures`` prints the test
 scores of the defaults beside one-vs-all. The other parts change one thing at a time and
-score on a held-out fifth of the training rows, means of three seeds:
+score on a held-out fifth of the training rows, means of two seeds:
 
 heads     product against one-vs-all as heads grow from 1 to 4
 order     label orders, for weak and strong encoders
@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from skxmc import MultiHeadEncodingClassifier
 from skxmc.datasets import make_xmc_classification
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 WEAK = {"hidden_layer_sizes": (32,), "ridge_alpha": None}
 ORDERS = ("natural", "random", "frequency", "cluster")
 
@@ -46,7 +46,8 @@ def main():
 
 def show_figures():
     print_header(
-        "set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s", "head parameters", "recall"
+        *("set", "setting", "P@1/3/5", "PSP@1/3/5"),
+        *("fit s", "s / epoch", "head parameters", "recall"),
     )
     settings = [
         ("clinc150", "product, 2 heads", {}),
@@ -56,7 +57,11 @@ def show_figures():
         ("delicious", "one-vs-all", {"variant": "full"}),
         ("rcv1sub1", "cascade", {}),
         ("debian-depends", "cascade", {}),
-        ("debian-depends", "one-vs-all", {"variant": "full"}),
+        (
+            "debian-depends",
+            "one-vs-all, one epoch",
+            {"variant": "full", "max_epochs": 1},
+        ),
     ]
     for name, setting, params in settings:
         X, Y, X_test, Y_test = load(name)
@@ -64,8 +69,9 @@ def show_figures():
         model, seconds = fit(X, class_of(Y) if is_single_label else Y, 0, params)
         scores = evaluate(Y, Y_test, ranking(model, X_test))
         head = model.parameter_counts()["head"]
-        row = f"{seconds:.1f}", f"{head:,}", f"{model.candidate_recall_:.3f}"
-        print_row(name, setting, *scores, *row)
+        row = f"{head:,}", f"{model.candidate_recall_:.3f}"
+        times = f"{seconds:.1f}", epoch_time(model)
+        print_row(name, setting, *scores, *times, *row)
 
 
 def compare_heads():
@@ -78,7 +84,7 @@ def compare_heads():
     data = many_classes()
     for n_heads in (1, 2, 3, 4):
         params = {"variant": "product", "n_heads": n_heads, "max_epochs": 3}
-        params |= {"hidden_layer_sizes": (128,), "batch_size": 256}
+        params |= {"hidden_layer_sizes": (128,), "batch_size": 512}
         name = f"{len(np.unique(data[1])):,} classes"
         print_accuracy(name, n_heads, data, params, seeds=(0,))
 
@@ -127,10 +133,11 @@ def compare_sampling():
 
 def compare_cascade():
     print_header("set", "variant", "P@1/3/5", "PSP@1/3/5", "fit s", "s / epoch")
-    for name in ("delicious", "debian-depends"):
+    small = {"hidden_layer_sizes": (256,), "max_epochs": 4}
+    for name, params in (("delicious", {}), ("debian-depends", small)):
         X, Y, X_test, Y_test = load(name, validation=True)
         for variant in ("cascade", "full"):
-            model, seconds = fit(X, Y, 0, {"variant": variant})
+            model, seconds = fit(X, Y, 0, {"variant": variant, **params})
             scores = evaluate(Y, Y_test, ranking(model, X_test))
             print_row(name, variant, *scores, f"{seconds:.1f}", epoch_time(model))
 
@@ -161,7 +168,7 @@ def measure_scale():
 def many_classes(n_classes=100_000):
     """Make single-label data with very many classes."""
     X, Y = make_xmc_classification(
-        150_000,
+        100_000,
         50_000,
         n_classes,
         n_labels_per_sample=1,
