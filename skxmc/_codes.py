@@ -144,7 +144,7 @@ def cascade_sizes(n_labels, n_heads):
     --------
     >>> from skxmc._codes import cascade_sizes
     >>> cascade_sizes(3956, 2), cascade_sizes(1_000_000, 3)
-    ((124, 32), (89, 88, 128))
+    ((124, 32), (88, 89, 128))
     """
     if n_heads == 1:
         return (n_labels,)
