@@ -275,8 +275,11 @@ class MultiHeadEncodingClassifier(
                 "weights are kept; set one of them to False."
             )
         held_out = self._held_out_rows(X.shape[0], rng)
-        trained_on = np.delete(np.arange(X.shape[0]), held_out)
-        variant, codes, net = self._start(X[trained_on], Y[trained_on], form, rng)
+        X_train, Y_train = X, Y
+        if len(held_out):
+            rows = np.delete(np.arange(X.shape[0]), held_out)
+            X_train, Y_train = X[rows], Y[rows]
+        variant, codes, net = self._start(X_train, Y_train, form, rng)
         targets = codes.reorder(Y)
 
         def precision(module, rows):
@@ -288,8 +291,8 @@ class MultiHeadEncodingClassifier(
         options = precision, device, rng, extra
         history = self._train(net, X, targets, held_out, *options)
         encoder = self._finished_encoder(net, X, device)
-        shown = held_out if len(held_out) else trained_on[:_N_RECALL_ROWS]
-        recall = _nn.candidate_recall(encoder, X[shown], targets[shown])
+        seen = held_out if len(held_out) else np.arange(min(X.shape[0], _N_RECALL_ROWS))
+        recall = _nn.candidate_recall(encoder, X[seen], targets[seen])
         return {
             "variant_": variant,
             "head_sizes_": codes.head_sizes,
@@ -325,10 +328,9 @@ class MultiHeadEncodingClassifier(
         return variant, codes, _nn.MultiHeadNet(features, head)
 
     def _last_network(self, variant, X, Y):
-        net, codes = (
-            self._encoder.module,
-            LabelCodes(self.head_sizes_, self.label_order_),
-        )
+        """Return the codes and a copy of the network of the last fit."""
+        net = self._encoder.module
+        codes = LabelCodes(self.head_sizes_, self.label_order_)
         check_same_problem(net.features.n_features, codes.n_labels, X, Y)
         if variant != self.variant_:
             raise ValueError(
@@ -354,7 +356,7 @@ class MultiHeadEncodingClassifier(
         is_compressible = not form.is_single_label or Y.shape[1] <= self.n_components
         if self.ridge_alpha is not None and is_compressible:
             linear = fit_linear_features(X, Y, self.n_components, self.ridge_alpha, rng)
-        if not self.hidden_layer_sizes and linear is None:
+        if not len(self.hidden_layer_sizes) and linear is None:
             raise ValueError(
                 "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
                 f"1-D y at most n_components={self.n_components} classes; there are "

@@ -280,6 +280,12 @@ def test_no_features_at_all_is_an_error(classes):
     assert linear.score(X, y) > 0.5
 
 
+def test_sizes_may_be_arrays(classes):
+    X, y, *_ = classes
+    params = {"hidden_layer_sizes": np.array([16]), "head_sizes": np.array([5, 8])}
+    assert make(max_epochs=1, **params).fit(X, y).head_sizes_ == (5, 8)
+
+
 def test_many_classes_have_no_linear_features(classes):
     X, y, *_ = classes
     model = make(n_components=39, max_epochs=1).fit(X, y)

@@ -144,8 +144,9 @@ def compare_cascade():
 
 def measure_scale():
     """Train the product on as many rows and features, with ever more labels."""
-    print_header("labels", "s / epoch", "ms a row, k=5", "head parameters")
-    for n_labels in (10_000, 100_000, 1_000_000):
+    print_header("labels", "heads", "s / epoch", "ms a row, k=5", "head parameters")
+    grid = [(n, n_heads) for n_heads in (2, 3) for n in (10_000, 100_000, 1_000_000)]
+    for n_labels, n_heads in grid:
         X, Y = make_xmc_classification(
             20_000,
             20_000,
@@ -156,13 +157,14 @@ def measure_scale():
         )
         # An indicator: of 1-D y, labels without a row would not count.
         params = {"variant": "product", "n_shortlist": 0, "ridge_alpha": None}
-        params |= {"max_epochs": 3, "label_order": "natural"}
+        params |= {"max_epochs": 3, "label_order": "natural", "n_heads": n_heads}
         model, _ = fit(X, Y, 0, params)
         start = time.perf_counter()
         model.predict_topk(X, k=5)
         per_row = 1000 * (time.perf_counter() - start) / X.shape[0]
         head = f"{model.parameter_counts()['head']:,}"
-        print_row(f"{n_labels:,}", epoch_time(model), f"{per_row:.3f}", head)
+        times = epoch_time(model), f"{per_row:.3f}"
+        print_row(f"{n_labels:,}", n_heads, *times, head)
 
 
 def many_classes(n_classes=100_000):

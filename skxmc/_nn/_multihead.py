@@ -43,7 +43,7 @@ class Features(nn.Module):
         self.n_features, self.n_outputs = n_features, 0
         self.hidden = self.linear = None
         options = {"dropout": dropout, "input_scale": input_scale, "seed": seed}
-        if hidden_layer_sizes:
+        if len(hidden_layer_sizes):
             *inner, last = hidden_layer_sizes
             self.hidden = SparseEncoder(n_features, last, inner, linear=None, **options)
             self.n_outputs += last
