@@ -173,8 +173,7 @@ class MultiHeadEncodingClassifier(
       logits are raised to stand for those that are not.
 
     Labels with equal scores stand by their number, those without a score come last,
-    by frequency, with score 0. Rounding aside, the sampled and the product softmax of
-    one head, and a cascade of one level, are one-vs-all.
+    by frequency, with score 0.
 
     References
     ----------
