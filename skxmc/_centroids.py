@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
 # Entries of Y^T X that are made at once, before all but the largest are dropped.
-_BLOCK_ENTRIES = 2**24
+_BLOCK_ENTRIES = 2**22
 
 
 def label_centroids(X, Y, n_strongest=100):
