@@ -267,10 +267,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _start(self, X, Y, held_out, rng):
         """Return codes of the rows of Y, the network to train and the decoder."""
         if self.warm_start and hasattr(self, "_encoder"):
-            decoder, module = (
-                self._label_index.keys,
-                copy.deepcopy(self._encoder.module),
-            )
+            decoder = self._label_index.keys
+            module = copy.deepcopy(self._encoder.module)
             check_same_problem(module.n_features, len(decoder), X, Y)
             return project_labels(Y, decoder), module, decoder
         codes = compress_labels(

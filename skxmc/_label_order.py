@@ -61,8 +61,8 @@ def order_labels(label_order, X, Y, head_sizes, *, align, random_state):
 def cluster_order(centroids, group_size, random_state):
     """Order vectors so that each run of `group_size` of them is alike.
 
-    Balanced 2-means, again and again: a set is halved along the difference of two
-    centres, which are the means of the halves before; both halves are split further
+    Balanced 2-means, again and again: a set is halved along its main direction,
+    then along the difference of the means of the halves; both halves are split further
     until no more than `group_size` vectors are left. All groups are full but the last.
 
     Parameters
@@ -72,7 +72,7 @@ def cluster_order(centroids, group_size, random_state):
     group_size : int
         Size of a group.
     random_state : numpy RandomState
-        Source of the first centres.
+        Source of the first directions.
 
     Returns
     -------

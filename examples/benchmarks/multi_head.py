@@ -14,6 +14,7 @@ scale     time of an epoch and of a prediction up to a million labels
 
 import argparse
 import time
+import warnings
 
 import numpy as np
 from _data import evaluate, load, print_header, print_row
@@ -21,6 +22,7 @@ from sklearn.model_selection import train_test_split
 
 from skxmc import MultiHeadEncodingClassifier
 from skxmc.datasets import make_xmc_classification
+from skxmc.metrics import precision_at_k
 
 SEEDS = (0, 1)
 WEAK = {"hidden_layer_sizes": (32,), "ridge_alpha": None}
@@ -190,8 +192,6 @@ def class_of(Y):
 
 def fit(X, y, seed, params):
     """Return a fitted model and the seconds it took."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
         start = time.perf_counter()
@@ -220,8 +220,6 @@ def print_accuracy(name, n_heads, data, params, seeds=SEEDS):
 
 def print_mean(*shown, data, params):
     X, y, X_test, Y_test = data
-    from skxmc.metrics import precision_at_k
-
     scores = []
     for seed in SEEDS:
         best = ranking(fit(X, y, seed, params)[0], X_test)

@@ -104,9 +104,8 @@ class DenseGradient(NamedTuple):
 
     def blocks(self, size):
         """Yield (rows, gradient of these rows), at most `size` rows a time."""
-        for rows in torch.arange(self.grad.shape[1], device=self.grad.device).split(
-            size
-        ):
+        columns = torch.arange(self.grad.shape[1], device=self.grad.device)
+        for rows in columns.split(size):
             yield rows, self.grad[:, rows].T @ self.features
 
 
