@@ -25,7 +25,7 @@ from _faults import (
 )
 from sklearn.exceptions import DataConversionWarning
 
-from skxmc import _validation
+from skxmc import DECLAREClassifier, _validation
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok"]
 each_container = pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
@@ -298,7 +298,8 @@ def test_y15_no_label_anywhere(estimator, make):
     assert predicted.sum() == 0
     indices, scores = model.predict_topk(X, k=N_LABELS)
     assert (np.sort(indices) == np.arange(N_LABELS)).all()
-    assert (scores < 0.02).all()  # less than one row in the 60 would give
+    # Votes are exactly 0; a sigmoid is below what one row in the 60 would give.
+    assert scores.max() <= (0 if isinstance(estimator, DECLAREClassifier) else 0.015)
     P = model.predict_proba(X)
     assert np.isfinite(P.data).all()
 
