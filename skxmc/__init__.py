@@ -2,7 +2,13 @@
 
 from skxmc._declare import DECLAREClassifier
 from skxmc._mhe import MultiHeadEncodingClassifier
+from skxmc._unidec import UniDECClassifier
 
-__all__ = ["DECLAREClassifier", "MultiHeadEncodingClassifier", "__version__"]
+__all__ = [
+    "DECLAREClassifier",
+    "MultiHeadEncodingClassifier",
+    "UniDECClassifier",
+    "__version__",
+]
 
 __version__ = "0.1.0.dev0"

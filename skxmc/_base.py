@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, padded_blocks
-from skxmc._targets import encode_targets
+from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
 from skxmc._validation import check_dense_fits, check_structure
 from skxmc.exceptions import TrainingDivergedError
@@ -81,16 +82,11 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         self : object
             The fitted estimator.
         """
-        before = dict(self.__dict__)
-        try:
+        with unchanged_on_error(self):
             X, Y, form = self._validate_fit_data(X, y)
             device = _nn.resolve_device(self.device)
             rng = check_random_state(self.random_state)
             fitted = self._fit_model(X, Y, form, device, rng)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self
 
@@ -218,13 +214,16 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         check_structure(X, "X")
         return _to_csr(_checked(self, X, reset=False))
 
-    def _validate_fit_data(self, X, y):
+    def _validate_fit_data(self, X, y, *, reset=True, form=None):
+        """Return canonical X, indicator Y and the form of y, or in the form given."""
         _nn.check_callbacks(self.callbacks or ())
         _check_layer_sizes(self.hidden_layer_sizes)
         check_structure(X, "X")
         check_structure(y, "Y")
         _check_label_lists(y)
-        X, y = _checked(self, X, y, multi_output=True)
+        X, y = _checked(self, X, y, multi_output=True, reset=reset)
+        if form is not None:
+            return _to_csr(X), encode_known_targets(y, form), form
         Y, form = encode_targets(y)
         if not form.is_single_label:
             _warn_constant_labels(Y)
@@ -241,20 +240,33 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         )
         return np.sort(split[1])
 
-    def _train(self, module, X, targets, held_out, precision, device, rng, extra=()):
+    def _train(
+        self,
+        module,
+        X,
+        targets,
+        held_out,
+        precision,
+        device,
+        rng,
+        *,
+        extra=(),
+        make_dataset=_nn.SparseDataset,
+        max_epochs=None,
+    ):
         """Train `module` from rows of X to rows of `targets` but for those held out.
 
-        `extra` are callbacks beside those of the user.
+        `extra` are callbacks beside those of the user; `make_dataset` makes training
+        data of X and targets; `max_epochs` stands for the parameter.
 
         `precision(module, rows)` is precision@1 of a module on rows of X; it decides
         when to stop early, and is shown on some training rows otherwise.
         """
         callbacks = [*(self.callbacks or ()), *extra]
-        training, validation = _nn.SparseDataset(X, targets), None
+        training = make_dataset(*rest_of(held_out, X, targets))
+        validation = None
         if len(held_out):
-            rows = np.delete(np.arange(X.shape[0]), held_out)
-            training = _nn.SparseDataset(X[rows], targets[rows])
-            validation = _nn.SparseDataset(X[held_out], targets[held_out])
+            validation = make_dataset(X[held_out], targets[held_out])
             watch = ("valid_precision_at_1", self.n_iter_no_change)
             score = partial(precision, rows=held_out)
             callbacks.append(_nn.MonitorPrecision(score, *watch))
@@ -264,7 +276,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         return _nn.train(
             module,
             training,
-            max_epochs=self.max_epochs,
+            max_epochs=max_epochs or self.max_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
             weight_decay=self.weight_decay,
@@ -304,10 +316,24 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-def input_scale(X):
-    """Return what brings rows to a root mean square norm of 1."""
-    mean_square = X.power(2).sum() / X.shape[0]
-    return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
+def rest_of(held_out, *arrays):
+    """Return the rows of each array that are not held out; all, if none is."""
+    if not len(held_out):
+        return arrays
+    rows = np.delete(np.arange(arrays[0].shape[0]), held_out)
+    return tuple(array[rows] for array in arrays)
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Leave an estimator as it was if the block raises or is interrupted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def check_same_problem(n_features, n_labels, X, Y):

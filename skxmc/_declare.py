@@ -9,8 +9,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._base import BaseXMCClassifier, check_same_problem, input_scale
+from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._compression import compress_labels, linear_decoder, project_labels
+from skxmc._features import input_scale
 from skxmc._neighbors import NeighborIndex
 from skxmc._recovery import (
     LabelStore,
@@ -287,8 +288,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _build_module(self, X, codes, held_out, rng):
         linear = None
         if self.ridge_alpha is not None:
-            rows = np.delete(np.arange(X.shape[0]), held_out)
-            linear = fit_ridge(X[rows], codes[rows], self.ridge_alpha)
+            linear = fit_ridge(*rest_of(held_out, X, codes), self.ridge_alpha)
         return _nn.SparseEncoder(
             X.shape[1],
             codes.shape[1],

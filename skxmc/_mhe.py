@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._base import BaseXMCClassifier, check_same_problem, input_scale
+from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._codes import (
     LabelCodes,
     balanced_sizes,
@@ -19,8 +19,8 @@ from skxmc._codes import (
     fit_head_sizes,
     level_counts,
 )
+from skxmc._features import start_features
 from skxmc._label_order import order_labels
-from skxmc._linear_features import fit_linear_features
 from skxmc.metrics import precision_at_k
 
 # By default a cascade scores so many labels a row, in this many groups, or more.
@@ -274,11 +274,7 @@ class MultiHeadEncodingClassifier(
                 "weights are kept; set one of them to False."
             )
         held_out = self._held_out_rows(X.shape[0], rng)
-        X_train, Y_train = X, Y
-        if len(held_out):
-            rows = np.delete(np.arange(X.shape[0]), held_out)
-            X_train, Y_train = X[rows], Y[rows]
-        variant, codes, net = self._start(X_train, Y_train, form, rng)
+        variant, codes, net = self._start(*rest_of(held_out, X, Y), form, rng)
         targets = codes.reorder(Y)
 
         def precision(module, rows):
@@ -287,8 +283,8 @@ class MultiHeadEncodingClassifier(
 
         averaging = _nn.AverageWeights(first=self.max_epochs // 2 + 1)
         extra = [averaging] if self.average_weights else []
-        options = precision, device, rng, extra
-        history = self._train(net, X, targets, held_out, *options)
+        data = X, targets, held_out
+        history = self._train(net, *data, precision, device, rng, extra=extra)
         encoder = self._finished_encoder(net, X, device)
         seen = held_out if len(held_out) else np.arange(min(X.shape[0], _N_RECALL_ROWS))
         recall = _nn.candidate_recall(encoder, X[seen], targets[seen])
@@ -350,24 +346,13 @@ class MultiHeadEncodingClassifier(
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
             return features_of(self.init, X.shape[1])
-        linear = None
-        # Of classes that exclude each other, the SVD only keeps the largest ones.
-        is_compressible = not form.is_single_label or Y.shape[1] <= self.n_components
-        if self.ridge_alpha is not None and is_compressible:
-            linear = fit_linear_features(X, Y, self.n_components, self.ridge_alpha, rng)
-        if not len(self.hidden_layer_sizes) and linear is None:
-            raise ValueError(
-                "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
-                f"1-D y at most n_components={self.n_components} classes; there are "
-                f"{Y.shape[1]}) leave no features; pass at least one layer."
-            )
-        return _nn.Features(
-            X.shape[1],
-            self.hidden_layer_sizes,
+        return start_features(
+            *(X, Y, form),
+            n_components=self.n_components,
+            ridge_alpha=self.ridge_alpha,
+            hidden_layer_sizes=self.hidden_layer_sizes,
             dropout=self.dropout,
-            input_scale=input_scale(X),
-            linear=linear,
-            seed=rng.randint(2**31),
+            random_state=rng,
         )
 
     def _make_head(self, variant, n_features, sizes, counts, Y, form):

@@ -32,15 +32,17 @@ class NeighborIndex:
         goal of 0.95 is met. "auto" is exact up to 500 000 keys, "ivf" above.
     n_neighbors : int
         For how many neighbours to tune and measure an approximate index.
+    queries : ndarray of shape (n_queries, n_components) or None
+        Typical queries to tune it with; by default 256 of the keys.
 
     Attributes
     ----------
     recall_ : float
-        Share of the true nearest neighbours that are found, measured on 256 keys as
-        queries; 1 for an exact index.
+        Share of the true nearest neighbours of these queries that are found; 1 for an
+        exact index.
     """
 
-    def __init__(self, keys, *, similarity, kind, n_neighbors):
+    def __init__(self, keys, *, similarity, kind, n_neighbors, queries=None):
         self.similarity = similarity
         self.keys = keys
         if similarity == "cosine":
@@ -52,7 +54,11 @@ class NeighborIndex:
         self.index, self.recall_ = None, 1.0
         if kind != "exact":
             self.index = _build_faiss(self.keys, kind)
-            self.recall_ = _tune(self.index, self.keys, n_neighbors)
+            if queries is None:
+                queries = keys[:: max(1, len(keys) // _N_RECALL_QUERIES)]
+            elif similarity == "cosine":
+                queries = normalize_rows(queries)
+            self.recall_ = _tune(self.index, self.keys, queries, n_neighbors)
 
     def search(self, queries, k):
         """Find the `k` most similar keys of each query.
@@ -210,10 +216,9 @@ def _build_faiss(keys, kind):
     return index
 
 
-def _tune(index, keys, n_neighbors):
+def _tune(index, keys, queries, n_neighbors):
     """Double the search effort until the recall goal is met; return the recall."""
-    step = max(1, len(keys) // _N_RECALL_QUERIES)
-    queries, k = keys[::step], min(n_neighbors, len(keys))
+    k = min(n_neighbors, len(keys))
     truth = search_exact(queries, keys, k)[0]
     is_ivf = hasattr(index, "nprobe")
     effort, most = (8, index.nlist) if is_ivf else (64, 4096)

@@ -1,4 +1,4 @@
-"""Inner products of chosen pairs of vectors."""
+"""Chosen pairs of rows: their inner products, and whether they go together."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,3 +33,23 @@ def pair_products(A, i, B, j):
         else:
             products[block] = np.einsum("ij,ij->i", left, right)
     return products
+
+
+def holds_labels(Y, labels):
+    """Return which of some labels each row has.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_rows, n_labels)
+        Label indicator.
+    labels : int ndarray of shape (n_rows, k)
+        Labels to look up; -1 is none.
+
+    Returns
+    -------
+    held : bool ndarray of shape (n_rows, k)
+    """
+    n_labels = Y.shape[1] + 1  # so that -1 stays apart from the row before
+    rows = np.arange(Y.shape[0])
+    own = np.repeat(rows, np.diff(Y.indptr)) * n_labels + Y.indices
+    return np.isin(rows[:, None] * n_labels + labels, own)

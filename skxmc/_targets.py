@@ -1,6 +1,6 @@
 """Targets in scikit-learn's forms, brought to one CSR indicator and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -43,6 +43,70 @@ class TargetForm:
         """Whether each row has exactly one label."""
         return self.kind == "classes"
 
+    def extended(self, n_new, classes):
+        """Return the form with `n_new` more labels.
+
+        Parameters
+        ----------
+        n_new : int
+            How many.
+        classes : array-like of shape (n_new,) or None
+            Their class labels, for 1-D y alone.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is given or missing wrongly, or holds a class twice.
+        """
+        if not self.is_single_label:
+            if classes is not None:
+                raise ValueError(
+                    "classes is given, but the model was fitted on an indicator, whose "
+                    "labels are columns; leave it out."
+                )
+            return replace(self, classes=np.arange(self.n_labels + n_new))
+        if np.shape(classes) != (n_new,):
+            raise ValueError(
+                f"classes has the shape {np.shape(classes)}, but there are {n_new} new "
+                "labels; after a fit on 1-D y, pass the class of each."
+            )
+        joined = np.concatenate([self.classes, np.asarray(classes)])
+        if len(np.unique(joined)) < len(joined):
+            raise ValueError(
+                "classes holds a class twice, or one that the model has already; pass "
+                "new ones."
+            )
+        return replace(self, classes=joined)
+
+
+def form_of(y, classes):
+    """Return the form of `y`, which need not hold all the classes there are.
+
+    Parameters
+    ----------
+    y : as for `encode_targets`
+    classes : array-like of shape (n_labels,) or None
+        All classes of 1-D y; not used for an indicator.
+
+    Returns
+    -------
+    form : TargetForm
+
+    Raises
+    ------
+    ValueError
+        If `y` is 1-D and there are no classes.
+    """
+    form = encode_targets(y)[1]
+    if not form.is_single_label:
+        return form
+    if classes is None:
+        raise ValueError(
+            "classes=None, but y is 1-D and may not hold all classes; pass them on the "
+            "first call of partial_fit."
+        )
+    return replace(form, classes=np.unique(classes))
+
 
 def encode_targets(y):
     """Bring targets to a CSR indicator and remember their form.
@@ -77,10 +141,59 @@ def encode_targets(y):
     return Y, TargetForm(kind, y.dtype, np.arange(Y.shape[1]))
 
 
+def encode_known_targets(y, form):
+    """Bring further targets to an indicator of the labels that `form` has.
+
+    Parameters
+    ----------
+    y : as for `encode_targets`
+    form : TargetForm
+        The form of earlier targets.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_labels), float32
+
+    Raises
+    ------
+    ValueError
+        If `y` is of another kind, has another number of columns or an unknown class.
+    """
+    if not form.is_single_label:
+        Y, new_form = encode_targets(y)
+        if new_form.is_single_label or new_form.n_labels != form.n_labels:
+            raise ValueError(
+                f"y has the shape {np.shape(y)}, but the model has {form.n_labels} "
+                "labels; pass an indicator with a column for each."
+            )
+        return Y
+    if np.ndim(y) != 1 or sp.issparse(y):
+        raise ValueError(
+            f"y has the shape {np.shape(y)}, but the model was fitted on 1-D y; pass "
+            "one class label a row."
+        )
+    y = np.asarray(y)
+    # Classes that were added later are not in sorted order.
+    order = np.argsort(form.classes, kind="stable")
+    places = np.searchsorted(form.classes[order], y)
+    codes = order[np.minimum(places, len(order) - 1)]
+    unknown = form.classes[codes] != y
+    if unknown.any():
+        raise ValueError(
+            f"y holds {y[unknown].tolist()[0]!r}, which is none of the model's "
+            f"{form.n_labels} classes; pass all of them as `classes` on the first "
+            "call."
+        )
+    return _one_hot(codes, form.n_labels)
+
+
 def _encode_classes(y):
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    rows = np.arange(len(y) + 1)
-    ones = np.ones(len(y), dtype=np.float32)
-    Y = sp.csr_array((ones, codes, rows), shape=(len(y), len(classes)))
-    return Y, TargetForm("classes", y.dtype, classes)
+    return _one_hot(codes, len(classes)), TargetForm("classes", y.dtype, classes)
+
+
+def _one_hot(codes, n_labels):
+    n_samples = len(codes)
+    ones, indptr = np.ones(n_samples, dtype=np.float32), np.arange(n_samples + 1)
+    return sp.csr_array((ones, codes, indptr), shape=(n_samples, n_labels))

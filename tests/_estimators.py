@@ -1,6 +1,6 @@
 """The estimators that share one contract, in the settings the tests run them with."""
 
-from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier
+from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 
 # Defaults are tuned for tens of thousands of rows; these train on tens of them.
 SMALL = {"hidden_layer_sizes": (32,), "max_epochs": 10, "batch_size": 32, "lr": 0.02}
@@ -35,6 +35,22 @@ ESTIMATORS = [
     MultiHeadEncodingClassifier(
         "sampling", n_sampled_groups=2, random_state=0, **SMALL
     ),
+    UniDECClassifier(random_state=0, **SMALL),
+    UniDECClassifier(
+        n_positives=1,
+        n_negatives=2,
+        refresh_every=1,
+        group_batches=True,
+        loss="supcon",
+        symmetric_loss="both",
+        learn_temperature=True,
+        encoder_weight=0.5,
+        popularity=0.1,
+        embedding_size=16,
+        ridge_alpha=None,
+        random_state=0,
+        **SMALL | {"max_epochs": 20},
+    ),
 ]
 # Other settings, for the contract with users; the faults are those of the ones above.
 VARIANTS = [
@@ -42,4 +58,6 @@ VARIANTS = [
         "product", n_heads=3, n_shortlist=5, random_state=0, **SMALL
     ),
     MultiHeadEncodingClassifier("full", random_state=0, **SMALL),
+    UniDECClassifier(loss="bce", loss_weight=0.0, random_state=0, **SMALL),
+    UniDECClassifier(loss="balanced", loss_weight=1.0, random_state=0, **SMALL),
 ]

@@ -37,6 +37,7 @@ MB = 2**20
 #: Small sizes of what the model learns; those an estimator does not have are left out.
 SMALL = {
     "n_components": 16,
+    "embedding_size": 16,
     "hidden_layer_sizes": (16,),
     "max_epochs": 1,
     "n_candidate_groups": 4,

@@ -1,26 +1,35 @@
 """Everything that needs torch and skorch; nothing else imports them."""
 
-from skxmc._nn._callbacks import AverageWeights, MonitorPrecision
+from skxmc._nn._callbacks import AverageWeights, MonitorPrecision, Refresh
 from skxmc._nn._cascade import CascadeHead
-from skxmc._nn._data import SparseDataset
+from skxmc._nn._data import PoolDataset, SparseDataset
+from skxmc._nn._dual import DualNet, Embedder, ModuleFeatures, Tower
 from skxmc._nn._encoder import Encoder, resolve_device
 from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._multihead import Features, MultiHeadNet, candidate_recall
 from skxmc._nn._net import check_callbacks, train
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
+from skxmc._nn._tables import LabelTable
 
 __all__ = [
     "AverageWeights",
     "CascadeHead",
+    "DualNet",
+    "Embedder",
     "Encoder",
     "Features",
+    "LabelTable",
+    "ModuleFeatures",
     "MonitorPrecision",
     "MultiHeadNet",
+    "PoolDataset",
     "ProductHead",
+    "Refresh",
     "SamplingHead",
     "SparseDataset",
     "SparseEncoder",
+    "Tower",
     "candidate_recall",
     "check_callbacks",
     "resolve_device",

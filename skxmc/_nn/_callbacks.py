@@ -115,6 +115,28 @@ class AverageWeights(Callback):
             self.average_ = None
 
 
+class Refresh(Callback):
+    """Renew, every few epochs, what the training data owe to the network.
+
+    Parameters
+    ----------
+    every : int or None
+        Epochs from one refresh to the next, and before the first; None for never.
+    refresh : callable
+        Takes the module in evaluation mode, and the training data.
+    """
+
+    def __init__(self, every, refresh):
+        self.every, self.refresh = every, refresh
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        """Refresh, if it is time."""
+        n_done = len(net.history) - 1  # this epoch has its row already
+        if self.every and n_done and n_done % self.every == 0:
+            net.module_.eval()
+            self.refresh(net.module_, dataset_train)
+
+
 def trained_parameters(module):
     """Return the parameters of `module` that training changes."""
     return [p for p in module.parameters() if p.requires_grad]

@@ -1,10 +1,14 @@
 """Batches cut straight from CSR matrices."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import scipy.sparse as sp
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from skxmc._nn._sparse import SparseRows
+from skxmc._picks import draw_negatives, draw_positives, fill_pool, find_in_pool
 
 
 class SparseDataset(Dataset):
@@ -36,6 +40,150 @@ class SparseDataset(Dataset):
         if sp.issparse(targets):
             return x, SparseRows.from_csr(targets)
         return x, torch.from_numpy(targets)
+
+
+@dataclass
+class PoolBatch:
+    """Rows, and the labels that all of them are scored against.
+
+    Attributes
+    ----------
+    rows : SparseRows
+        Input of the rows.
+    label_rows : SparseRows
+        Features of the labels in the pool.
+    pool : int64 tensor of shape (n_pool,)
+        These labels, sorted.
+    """
+
+    rows: SparseRows
+    label_rows: SparseRows
+    pool: torch.Tensor
+
+    def __len__(self):
+        return len(self.rows)
+
+    def to(self, device):
+        """Return the same batch on `device`."""
+        parts = self.rows, self.label_rows, self.pool
+        return PoolBatch(*(part.to(device) for part in parts))
+
+
+class PoolDataset(Dataset):
+    """Rows of a CSR matrix, of which a batch comes with a few labels picked for it.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+        The input rows.
+    Y : csr_array of shape (n_samples, n_labels)
+        Label indicator. Rows without a label are left out.
+    label_features : csr_array of shape (n_labels, n_label_features)
+        Input of the labels.
+    own_features : csr_array of shape (n_labels, n_label_features) or None
+        What takes its place every other time, where it is not empty: without a part
+        that the training rows have told, and that rows to come will not find.
+    n_positives, n_negatives : int
+        Positive and negative labels picked for each row.
+    max_pool_size : int
+        Most labels of a batch.
+    seed : int
+        Seeds the picks and the order of the rows.
+
+    Attributes
+    ----------
+    hard_negatives : int ndarray of shape (n_samples, n_known) or None
+        Labels like those of a row that it does not have, -1 where there are fewer. To
+        be set while training; without them negatives are drawn from all labels.
+    sampler : GroupedSampler
+        The order of the rows.
+    """
+
+    def __init__(
+        self,
+        X,
+        Y,
+        label_features,
+        *,
+        own_features=None,
+        n_positives,
+        n_negatives,
+        max_pool_size,
+        seed,
+    ):
+        labelled = np.flatnonzero(np.diff(Y.indptr))
+        if len(labelled) < X.shape[0]:
+            X, Y = X[labelled], Y[labelled]
+        self.X, self.Y, self.label_features = X, Y, label_features
+        self.own_features = own_features
+        self.n_positives, self.n_negatives = n_positives, n_negatives
+        self.max_pool_size = max_pool_size
+        self.hard_negatives = None
+        self.rng = np.random.default_rng(seed)
+        self.sampler = GroupedSampler(X.shape[0], self.rng)
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def __getitem__(self, row):
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows):
+        """Return (PoolBatch, truth), a bool tensor of shape (n_rows, n_pool)."""
+        Y = self.Y[rows]
+        positives = draw_positives(Y, self.n_positives, self.rng)
+        pool = fill_pool(positives, self._draw_negatives(rows), self.max_pool_size)
+        truth = torch.zeros(len(rows), len(pool), dtype=torch.bool)
+        truth[*map(torch.from_numpy, find_in_pool(Y, pool))] = True
+        inputs = map(SparseRows.from_csr, (self.X[rows], self._describe(pool)))
+        return PoolBatch(*inputs, torch.from_numpy(pool)), truth
+
+    def _describe(self, pool):
+        """Return the input of the labels in the pool."""
+        if self.own_features is None:
+            return self.label_features[pool]
+        is_own = self.rng.random(len(pool)) < 0.5
+        is_own &= self.own_features.indptr[pool + 1] > self.own_features.indptr[pool]
+        both = self.label_features[pool[~is_own]], self.own_features[pool[is_own]]
+        order = np.argsort(np.argsort(is_own, kind="stable"))
+        return sp.csr_array(sp.vstack(both))[order]
+
+    def _draw_negatives(self, rows):
+        if self.hard_negatives is not None:
+            known = self.hard_negatives[rows]
+            return draw_negatives(known, self.n_negatives, self.rng)
+        return self.rng.integers(self.Y.shape[1], size=len(rows) * self.n_negatives)
+
+
+class GroupedSampler(Sampler):
+    """Rows in random order; once they are grouped, the groups are.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of rows.
+    rng : numpy Generator
+        Source of the order.
+
+    Attributes
+    ----------
+    groups : list of int ndarrays or None
+        The rows of each group. To be set while training.
+    """
+
+    def __init__(self, n_samples, rng):
+        self.n_samples, self.rng, self.groups = n_samples, rng, None
+
+    def __len__(self):
+        return self.n_samples
+
+    def __iter__(self):
+        if self.groups is None:
+            return iter(self.rng.permutation(self.n_samples).tolist())
+        # The last group may be smaller. It stays last, so that batches are groups.
+        order = [*self.rng.permutation(len(self.groups) - 1), -1]
+        rows = [self.rng.permutation(self.groups[group]) for group in order]
+        return iter(np.concatenate(rows).tolist())
 
 
 def whole_batch(batch):

@@ -61,7 +61,7 @@ def train(
     ----------
     module : torch.nn.Module
         Maps `SparseRows` to outputs, and has a method ``loss(outputs, targets)``.
-    dataset, validation : SparseDataset
+    dataset, validation : SparseDataset or PoolDataset
         Training data, and held-out data or None.
     max_epochs, batch_size, lr, weight_decay
         As in the estimators. The learning rate rises to `lr` over a tenth of the steps
@@ -78,9 +78,9 @@ def train(
     Returns
     -------
     history : skorch.history.History
-        One row an epoch; empty if the module has nothing to train.
+        One row an epoch; empty if there is nothing to train, or to train it on.
     """
-    if not trained_parameters(module):
+    if not len(dataset) or not trained_parameters(module):
         return History()
     n_batches = math.ceil(len(dataset) / batch_size) * max_epochs
     schedule = LRScheduler(
@@ -94,7 +94,7 @@ def train(
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
-        iterator_train__shuffle=True,
+        **_order(dataset),
         iterator_train__collate_fn=whole_batch,
         iterator_train__generator=_generator("cpu", seed),
         iterator_valid__collate_fn=whole_batch,
@@ -136,6 +136,13 @@ def check_callbacks(callbacks):
                 "callbacks holds GradientNormClipping, but the gradient of the input "
                 "table is row-sparse and has no norm to clip; lower lr instead."
             )
+
+
+def _order(dataset):
+    """Return the options of the loader: the data's own order, or any."""
+    if hasattr(dataset, "sampler"):
+        return {"iterator_train__sampler": dataset.sampler}
+    return {"iterator_train__shuffle": True}
 
 
 def _run(net, dataset):

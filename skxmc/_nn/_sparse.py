@@ -97,16 +97,18 @@ class RowGradient(NamedTuple):
 
 
 class DenseGradient(NamedTuple):
-    """The gradient ``grad.T @ features`` of a table whose rows are all touched."""
+    """The gradient ``grad.T @ features`` of some rows of a table, all different."""
 
     grad: torch.Tensor
     features: torch.Tensor
+    rows: torch.Tensor
 
     def blocks(self, size):
         """Yield (rows, gradient of these rows), at most `size` rows a time."""
-        columns = torch.arange(self.grad.shape[1], device=self.grad.device)
-        for rows in columns.split(size):
-            yield rows, self.grad[:, rows].T @ self.features
+        for rows, grad in zip(
+            self.rows.split(size), self.grad.split(size, dim=1), strict=True
+        ):
+            yield rows, grad.T @ self.features
 
 
 class _SparseMatmul(torch.autograd.Function):

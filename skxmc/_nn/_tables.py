@@ -39,6 +39,21 @@ class LabelTable(nn.Module):
         weight[:, -1] = torch.as_tensor(bias)
         self.weight = nn.Parameter(weight)
 
+    @classmethod
+    def from_array(cls, weight):
+        """Start from a float32 array (n_labels, n_features + 1).
+
+        On the CPU it shares the array's memory, and trains it in place.
+        """
+        table = cls(weight[:0, -1], weight.shape[1] - 1)
+        table.weight = nn.Parameter(torch.from_numpy(weight))
+        return table
+
+    @property
+    def array(self):
+        """The vectors with their biases, an ndarray (n_labels, n_features + 1)."""
+        return self.weight.detach().cpu().numpy()
+
     def forward(self, features, candidates):
         """Score `candidates`, tensor of shape (n_pairs,); features are (n_rows, d)."""
         features = with_ones(features)
@@ -47,6 +62,14 @@ class LabelTable(nn.Module):
             vars(self.weight).setdefault("row_gradients", [])
             return _PairProducts.apply(self.weight, features, candidates)
         return pair_products(self.weight, features, candidates)
+
+    def pool_scores(self, features, pool):
+        """Score the labels `pool`, all different, for all rows: (n_rows, n_pool)."""
+        features = with_ones(features)
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            vars(self.weight).setdefault("row_gradients", [])
+            return _PoolProducts.apply(self.weight, features, pool)
+        return features @ self.weight[pool].T
 
     def all_scores(self, features):
         """Score all labels, shape (n_rows, n_labels)."""
@@ -106,8 +129,25 @@ class _PairProducts(torch.autograd.Function):
         weight, features, candidates = ctx.weight, ctx.features, ctx.candidates
         if candidates.is_complete:
             grad = grad_output.reshape(len(features), len(weight))
-            weight.row_gradients.append(DenseGradient(grad, features))
+            rows = torch.arange(len(weight), device=weight.device)
+            weight.row_gradients.append(DenseGradient(grad, features, rows))
             return None, grad @ weight, None
         x = SparseRows(candidates.nodes, candidates.offsets, grad_output.contiguous())
         weight.row_gradients.append(RowGradient(x, features))
         return None, x.matmul(weight), None
+
+
+class _PoolProducts(torch.autograd.Function):
+    """``features @ weight[pool].T`` whose gradient of the weight stays sparse."""
+
+    @staticmethod
+    def forward(ctx, weight, features, pool):
+        ctx.weight, ctx.features, ctx.pool = weight, features, pool
+        ctx.vectors = weight[pool]  # (n_pool, d)
+        return features @ ctx.vectors.T
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        gradient = DenseGradient(grad_output, ctx.features, ctx.pool)
+        ctx.weight.row_gradients.append(gradient)
+        return None, grad_output @ ctx.vectors, None

@@ -1,0 +1,218 @@
+"""Ranking by a dual encoder and a classifier at once: one inner product a label."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
+from skxmc._neighbors import NeighborIndex
+from skxmc._pairs import holds_labels
+from skxmc._topk import fill_ranking
+
+# Labels of each row that probabilities are calibrated on; of classes that exclude each
+# other, those that they add up to 1 over.
+N_CALIBRATED = 100
+# At the start, a row scores this times the product of its features with the label's,
+# of which each has a norm of around 5. Zero costs half a point of PSP@k where labels
+# have texts; twice as much makes the classifier too sure of rows that it has seen.
+_START = 0.15
+# A frequency counts this many rows more, so that no logarithm is infinite.
+_SMOOTHING = 0.5
+
+
+class Dial(NamedTuple):
+    """What both parts and popularity weigh, changeable after training.
+
+    ``score = encoder_weight * scale * cos(z, z_l) + (1 - encoder_weight) * (f @ w_l +
+    b_l) + bonus_l + popularity * log(frequency_l)``
+    """
+
+    encoder_weight: float
+    popularity: float
+
+
+class DualRanker:
+    """Labels as keys, searched for the best scores of a row.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_labels, embedding_size + n_features + 3), float32
+        [z_l, w_l, b_l, bonus_l, log frequency_l] of each label, see `empty_keys`.
+    embedding_size : int
+        Length of z.
+    scale : float
+        What cosines are multiplied by.
+    is_exclusive : bool
+        Whether probabilities are a softmax, or a sigmoid each.
+    kind : {"auto", "exact", "ivf", "hnsw"}
+        How to search, see `NeighborIndex`.
+    outputs : ndarray of shape (n_sample, embedding_size + n_features), float32
+        [z, f] of rows to calibrate with.
+    truth : csr_array of shape (n_sample, n_labels)
+        Their labels.
+    dial : Dial
+        What an approximate index is tuned for.
+    """
+
+    def __init__(
+        self, keys, embedding_size, scale, is_exclusive, kind, outputs, truth, dial
+    ):
+        self.embedding_size, self.scale = embedding_size, scale
+        self.is_exclusive, self.kind = is_exclusive, kind
+        self.outputs, self.truth = outputs, truth
+        self.by_frequency = np.argsort(-keys[:, -1], kind="stable")
+        self.index = NeighborIndex(
+            keys,
+            similarity="dot",
+            kind=kind,
+            n_neighbors=N_CALIBRATED,
+            queries=make_queries(outputs, embedding_size, scale, dial),
+        )
+        self.calibrated = dial, self._calibrate(dial)
+
+    @property
+    def keys(self):
+        """[z_l, w_l, b_l, bonus_l, log frequency_l] of each label."""
+        return self.index.keys
+
+    @property
+    def n_features(self):
+        """Length of f."""
+        return self.outputs.shape[1] - self.embedding_size
+
+    @property
+    def label_vectors(self):
+        """z_l of each label, a view."""
+        return self.keys[:, : self.embedding_size]
+
+    @property
+    def table(self):
+        """[w_l, b_l] of each label, a view."""
+        return table_of(self.keys, self.embedding_size)
+
+    def extended(self, outputs, bonus):
+        """Return a ranker of more labels, as frequent as the median of those here.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_new, embedding_size + n_features), float32
+            [z, f] of the new labels, from which their classifier's vectors start.
+        bonus : float
+            What their scores are raised by.
+        """
+        new = empty_keys(len(outputs), self.embedding_size, self.n_features)
+        start_keys(new, outputs, self.embedding_size)
+        new[:, -2] = bonus
+        new[:, -1] = np.median(self.keys[:, -1])
+        n_sample, n_labels = self.truth.shape
+        parts = self.truth.data, self.truth.indices, self.truth.indptr
+        return DualRanker(
+            np.concatenate([self.keys, new]),
+            self.embedding_size,
+            self.scale,
+            self.is_exclusive,
+            self.kind,
+            self.outputs,
+            sp.csr_array(parts, shape=(n_sample, n_labels + len(new))),
+            self.calibrated[0],
+        )
+
+    def rank(self, outputs, k, dial):
+        """Rank the k best labels.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_rows, embedding_size + n_features), float32
+            [z, f] of each row.
+        k : int
+            Length of the rankings.
+        dial : Dial
+
+        Returns
+        -------
+        indices, probabilities : ndarrays of shape (n_rows, k)
+        """
+        if self.calibrated[0] != dial:
+            # One assignment: other threads see the old pair or the new one.
+            self.calibrated = dial, self._calibrate(dial)
+        slope, intercept = self.calibrated[1]
+        n_searched = min(max(k, N_CALIBRATED), len(self.keys))
+        n_searched = n_searched if self.is_exclusive else k
+        indices, scores = self._search(outputs, n_searched, dial)
+        if self.is_exclusive:
+            log_p = slope * scores
+            log_p -= log_p[:, :1]
+            best = np.exp(log_p[:, :N_CALIBRATED]).sum(axis=1, keepdims=True)
+            probabilities = (np.exp(log_p) / best).astype(np.float32)
+        else:
+            probabilities = sigmoid(scores, slope, intercept)
+        return fill_ranking(indices[:, :k], self.by_frequency), probabilities[:, :k]
+
+    def _search(self, outputs, k, dial):
+        queries = make_queries(outputs, self.embedding_size, self.scale, dial)
+        return self.index.search(queries, k)
+
+    def _calibrate(self, dial):
+        """Return the slope and intercept that make probabilities of scores."""
+        k = min(N_CALIBRATED, len(self.keys))
+        indices, scores = self._search(self.outputs, k, dial)
+        truth, found = holds_labels(self.truth, indices), indices >= 0
+        if self.is_exclusive:
+            return fit_temperature(scores, truth), 0.0
+        return fit_sigmoid(scores[found], truth[found])
+
+
+def empty_keys(n_labels, embedding_size, n_features):
+    """Make keys of zeros, for labels not trained yet.
+
+    They hold [z_l, w_l, b_l, bonus_l, log frequency_l] of each label: float32 array of
+    shape (n_labels, embedding_size + n_features + 3).
+    """
+    return np.zeros((n_labels, embedding_size + n_features + 3), dtype=np.float32)
+
+
+def table_of(keys, embedding_size):
+    """Return the part [w_l, b_l] of keys, a view."""
+    return keys[:, embedding_size:-2]
+
+
+def start_keys(keys, outputs, embedding_size):
+    """Start keys from [z, f] of their labels, in place.
+
+    The classifier's vectors start from f, so that a row scores like labels before any
+    training, also those that few rows have.
+    """
+    keys[:, :embedding_size] = outputs[:, :embedding_size]
+    keys[:, embedding_size:-3] = _START * outputs[:, embedding_size:]
+
+
+def log_frequency(counts, n_samples):
+    """Compute the logarithm of the share of rows that have each label, float32."""
+    share = (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
+    return np.log(share).astype(np.float32)
+
+
+def make_queries(outputs, embedding_size, scale, dial):
+    """Weigh [z, f] so that inner products with the keys are the scores.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_rows, embedding_size + n_features), float32
+        [z, f] of each row.
+    embedding_size : int
+        Length of z.
+    scale : float
+        What cosines are multiplied by.
+    dial : Dial
+
+    Returns
+    -------
+    queries : ndarray of shape (n_rows, embedding_size + n_features + 3), float32
+    """
+    queries = np.empty((len(outputs), outputs.shape[1] + 3), dtype=np.float32)
+    encoder, classifier = np.split(outputs, [embedding_size], axis=1)
+    queries[:, :embedding_size] = dial.encoder_weight * scale * encoder
+    queries[:, embedding_size:-3] = (1 - dial.encoder_weight) * classifier
+    queries[:, -3:] = 1 - dial.encoder_weight, 1.0, dial.popularity
+    return queries

@@ -1,0 +1,58 @@
+"""The part of a network that maps rows to features, before it is trained."""
+
+import numpy as np
+
+from skxmc import _nn
+from skxmc._linear_features import fit_linear_features
+
+
+def start_features(
+    X, Y, form, *, n_components, ridge_alpha, hidden_layer_sizes, dropout, random_state
+):
+    """Make hidden layers beside linear features, which ridge regression fits.
+
+    Parameters
+    ----------
+    X, Y : csr_array
+        Training rows and their labels.
+    form : TargetForm
+        The form of y.
+    n_components, ridge_alpha, hidden_layer_sizes, dropout
+        As in the estimators.
+    random_state : numpy RandomState
+        Seeds the SVD and the initial weights.
+
+    Returns
+    -------
+    features : Features
+
+    Raises
+    ------
+    ValueError
+        If there is neither a hidden layer nor a linear feature.
+    """
+    linear = None
+    # Of classes that exclude each other, the SVD only keeps the largest ones.
+    is_compressible = not form.is_single_label or Y.shape[1] <= n_components
+    if ridge_alpha is not None and is_compressible:
+        linear = fit_linear_features(X, Y, n_components, ridge_alpha, random_state)
+    if not len(hidden_layer_sizes) and linear is None:
+        raise ValueError(
+            "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
+            f"1-D y at most n_components={n_components} classes; there are "
+            f"{Y.shape[1]}) leave no features; pass at least one layer."
+        )
+    return _nn.Features(
+        X.shape[1],
+        hidden_layer_sizes,
+        dropout=dropout,
+        input_scale=input_scale(X),
+        linear=linear,
+        seed=random_state.randint(2**31),
+    )
+
+
+def input_scale(X):
+    """Return what brings rows to a root mean square norm of 1."""
+    mean_square = X.power(2).sum() / X.shape[0]
+    return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
