@@ -2,11 +2,13 @@
 
 from skxmc._declare import DECLAREClassifier
 from skxmc._mhe import MultiHeadEncodingClassifier
+from skxmc._text_encoder import TextEncoder
 from skxmc._unidec import UniDECClassifier
 
 __all__ = [
     "DECLAREClassifier",
     "MultiHeadEncodingClassifier",
+    "TextEncoder",
     "UniDECClassifier",
     "__version__",
 ]

@@ -35,7 +35,7 @@ def check_label_features(label_features, n_labels, n_features):
 
     Parameters
     ----------
-    label_features : array-like, sparse matrix or array
+    label_features : array-like, sparse matrix or array, or None
         One row a label, in the columns of X.
     n_labels : int or None
         Number of rows it must have; None for any.
@@ -44,13 +44,15 @@ def check_label_features(label_features, n_labels, n_features):
 
     Returns
     -------
-    features : csr_array of shape (n_labels, n_features), float32
+    features : csr_array of shape (n_labels, n_features), float32, or None
 
     Raises
     ------
     ValueError
         If the shape is another, or an entry is not finite.
     """
+    if label_features is None:
+        return None
     features = check_array(
         label_features,
         accept_sparse="csr",
@@ -58,12 +60,7 @@ def check_label_features(label_features, n_labels, n_features):
         ensure_min_samples=0,
         input_name="label_features",
     )
-    if n_labels is not None and features.shape[0] != n_labels:
-        raise ValueError(
-            f"label_features has {features.shape[0]} rows, but there are {n_labels} "
-            "labels; pass one row for each column of Y (of 1-D y, for each class in "
-            "sorted order)."
-        )
+    check_n_rows(features, n_labels)
     if features.shape[1] != n_features:
         raise ValueError(
             f"label_features has {features.shape[1]} columns, but X has {n_features}; "
@@ -72,6 +69,17 @@ def check_label_features(label_features, n_labels, n_features):
     features = sp.csr_array(normalize(features))  # a copy
     features.sum_duplicates()
     features.eliminate_zeros()
+    return features
+
+
+def check_n_rows(features, n_labels):
+    """Return the features, if they have one row a label; None stands for any number."""
+    if n_labels is not None and features.shape[0] != n_labels:
+        raise ValueError(
+            f"label_features has {features.shape[0]} rows, but there are {n_labels} "
+            "labels; pass one row for each column of Y (of 1-D y, for each class in "
+            "sorted order)."
+        )
     return features
 
 

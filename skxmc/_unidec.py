@@ -25,8 +25,14 @@ from skxmc._dual_training import (
     start_labels,
 )
 from skxmc._features import input_scale, start_features
-from skxmc._label_features import check_label_features, describe_labels
+from skxmc._label_features import (
+    LabelDescriptions,
+    check_label_features,
+    check_n_rows,
+    describe_labels,
+)
 from skxmc._targets import form_of
+from skxmc._text_encoder import TextEncoder
 from skxmc.metrics import precision_at_k
 
 # Training rows that probabilities are calibrated on, if none is held out.
@@ -46,9 +52,10 @@ class UniDECClassifier(
     Parameters
     ----------
     label_features : array-like, sparse matrix or array of shape \
-            (n_labels, n_features), or None, default=None
+            (n_labels, n_features), list of str, or None, default=None
         What labels are described by, in the columns of X, such as the TF-IDF of their
         names: one row for each column of Y (of 1-D y, each class in sorted order).
+        Texts, if `encoder` is a language model, which cannot do without.
     centroid_weight : float, default=0.3
         Weight of the mean direction of a label's training rows, beside its own
         features. Without those, the mean directions are all there is.
@@ -100,9 +107,13 @@ class UniDECClassifier(
     hidden_layer_sizes : sequence of int, default=(512,)
         Units of the encoder's hidden layers. The last one and the linear features are
         what embeddings are made of, and what the classifier sees.
-    encoder : torch.nn.Module or None, default=None
-        A module of your own in place of these: it maps a sparse CSR tensor of shape
-        (n, n_features) to a dense (n, d). A copy is trained.
+    encoder : str, TextEncoder, torch.nn.Module or None, default=None
+        In place of these features: a language model, by its folder or name, or with
+        options as `TextEncoder`; X and `label_features` are lists of texts then. Or a
+        module of your own, which maps a sparse CSR tensor of shape (n, n_features) to a
+        dense (n, d); a copy of it is trained.
+    classifier_lr : float or None, default=None
+        Highest learning rate of the classifier's vectors; None for `lr`.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
     max_epochs : int, default=7
@@ -226,7 +237,8 @@ class UniDECClassifier(
         "embedding_size": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
-        "encoder": [HasMethods(["forward", "parameters"]), None],
+        "encoder": [HasMethods(["forward", "parameters"]), TextEncoder, str, None],
+        "classifier_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -253,6 +265,7 @@ class UniDECClassifier(
         ridge_alpha=3.0,
         hidden_layer_sizes=(512,),
         encoder=None,
+        classifier_lr=None,
         dropout=0.5,
         max_epochs=7,
         batch_size=256,
@@ -290,6 +303,7 @@ class UniDECClassifier(
         self.ridge_alpha = ridge_alpha
         self.hidden_layer_sizes = hidden_layer_sizes
         self.encoder = encoder
+        self.classifier_lr = classifier_lr
         self.dropout = dropout
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -391,34 +405,40 @@ class UniDECClassifier(
 
     def _start(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the network to train."""
-        if self.label_features is None and self.centroid_weight == 0:
+        text = self._text_encoder()
+        own = self._check_label_features(self.label_features, Y.shape[1], X.shape[1])
+        if own is None and (text is not None or self.centroid_weight == 0):
             raise ValueError(
-                "label_features=None and centroid_weight=0 leave nothing to describe "
-                "labels by; pass either."
+                "label_features=None leaves nothing to describe labels by where "
+                "centroid_weight=0 or encoder is a language model; pass them."
             )
-        own = None
-        if self.label_features is not None:
-            own = check_label_features(self.label_features, Y.shape[1], X.shape[1])
-        scale = input_scale(X)
-        labels = describe_labels(
-            *(X, Y, own),
-            centroid_weight=self.centroid_weight,
-            n_strongest=self.n_centroid_features,
-            norm=1 / scale,
-        )
-        features = self._start_features(X, Y, form, rng)
+        scale, n_features = input_scale(X), X.shape[1]
+        labels = LabelDescriptions(own, None)
+        if text is None:
+            labels = describe_labels(
+                *(X, Y, own),
+                centroid_weight=self.centroid_weight,
+                n_strongest=self.n_centroid_features,
+                norm=1 / scale,
+            )
+        else:
+            scale, n_features = 1.0, None
         tower = _nn.Tower(
-            *(features, self.embedding_size, rng.randint(2**31)),
-            n_features=X.shape[1],
+            self._start_features(X, Y, form, rng),
+            *(self.embedding_size, rng.randint(2**31)),
+            n_features=n_features,
             input_scale=scale,
         )
-        keys = empty_keys(Y.shape[1], self.embedding_size, features.n_outputs)
+        keys = empty_keys(Y.shape[1], self.embedding_size, tower.features.n_outputs)
         start_labels(keys, tower, labels.features, device)
         return labels, keys, self._make_net(tower, keys, self.temperature)
 
     def _start_features(self, X, Y, form, rng):
+        text = self._text_encoder()
+        if text is not None:
+            return text.features()
         if self.encoder is not None:
-            return _nn.ModuleFeatures(copy.deepcopy(self.encoder), X.shape[1])
+            return _nn.ModuleFeatures(copy.deepcopy(self.encoder), X)
         return start_features(
             *(X, Y, form),
             n_components=self.n_components,
@@ -427,6 +447,30 @@ class UniDECClassifier(
             dropout=self.dropout,
             random_state=rng,
         )
+
+    def _text_encoder(self):
+        """Return the settings of the language model, or None without one."""
+        if isinstance(self.encoder, str):
+            return TextEncoder(self.encoder)
+        return self.encoder if isinstance(self.encoder, TextEncoder) else None
+
+    def _check_label_features(self, label_features, n_labels, n_features):
+        """Return label features, or tokens of label texts, as csr_array; or None."""
+        text = self._text_encoder()
+        if label_features is None or text is None:
+            return check_label_features(label_features, n_labels, n_features)
+        return check_n_rows(text.tokens(label_features, "label_features"), n_labels)
+
+    def _validate_fit_data(self, X, y, **options):
+        return super()._validate_fit_data(self._tokens(X), y, **options)
+
+    def _check_X(self, X):
+        return super()._check_X(self._tokens(X))
+
+    def _tokens(self, X):
+        """Return X, or the tokens of its texts."""
+        text = self._text_encoder()
+        return X if text is None else text.tokens(X, "X")
 
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""
@@ -449,7 +493,17 @@ class UniDECClassifier(
             symmetric=symmetric,
             temperature=temperature,
             learn_temperature=self.learn_temperature,
+            learning_rates=self._learning_rates(),
         )
+
+    def _learning_rates(self):
+        """Return the learning rates that are not `lr`, by pattern of parameters."""
+        text, rates = self._text_encoder(), {}
+        if text is not None and text.lr > 0:
+            rates["tower.features.*"] = text.lr
+        if self.classifier_lr is not None:
+            rates["table.*"] = self.classifier_lr
+        return rates
 
     def _dial(self):
         """Return the weights in the score, as they are set now."""
@@ -524,8 +578,9 @@ class UniDECClassifier(
             The fitted estimator, whose predictions have n_new_labels more columns.
         """
         check_is_fitted(self)
-        new = check_label_features(label_features, None, self.n_features_in_)
-        new = new * np.float32(1 / self._encoder.module.input_scale)  # as long as rows
+        new = self._check_label_features(label_features, None, self.n_features_in_)
+        if self._text_encoder() is None:
+            new = new * np.float32(1 / self._encoder.module.input_scale)  # as of rows
         form = self._form.extended(new.shape[0], classes)
         ranker = self._ranker.extended(self._encoder(new), bonus)
         self.__dict__.update(

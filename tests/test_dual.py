@@ -235,17 +235,29 @@ class Halves(nn.Module):
 
 
 def test_a_users_module_sees_sparse_tensors(data):
-    wrapped = _nn.ModuleFeatures(Halves(N_FEATURES), N_FEATURES)
+    wrapped = _nn.ModuleFeatures(Halves(N_FEATURES), data[0])
     assert wrapped.n_outputs == 4
-    out = wrapped(SparseRows.from_csr(data[0]))
-    expected = data[0].sum(axis=1) / 2
-    np.testing.assert_allclose(out.detach(), np.tile(expected, (4, 1)).T, rtol=1e-5)
+    out = wrapped(SparseRows.from_csr(data[0])).detach().numpy()
+    # What the module says, at a root mean square norm of 4.
+    expected = np.tile(data[0].sum(axis=1) / 2, (4, 1)).T
+    expected *= 4 / np.sqrt(np.mean((expected**2).sum(axis=1)))
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
-def test_a_module_of_another_shape_is_refused():
+def test_a_module_of_another_shape_is_refused(data):
     class Sums(nn.Module):
         def forward(self, x):
             return x.to_dense().sum()
 
-    with pytest.raises(ValueError, match=r"encoder=Sums maps 2 rows to an output of"):
-        _nn.ModuleFeatures(Sums(), N_FEATURES)
+    with pytest.raises(ValueError, match="encoder=Sums maps 50 rows to an output of"):
+        _nn.ModuleFeatures(Sums(), data[0])
+
+
+def test_parameters_take_the_learning_rate_of_their_group(data):
+    model = net(learning_rates={"tower.head.*": 1e-9, "table.*": 0.02})
+    head = model.tower.head.weight.detach().clone()
+    table = model.table.array.copy()
+    options = {"max_epochs": 1, "batch_size": 8, "lr": 1e-9, "weight_decay": 0.0}
+    _nn.train(model, dataset(data), **options)
+    torch.testing.assert_close(model.tower.head.weight, head, atol=1e-6, rtol=0)
+    assert np.abs(model.table.array - table).max() > 0.01

@@ -13,7 +13,7 @@ ROOT = Path(skxmc.__file__).parent
 
 # What a module or folder may import from the package; nothing else may be imported.
 ALLOWED = {
-    "__init__": {"_declare", "_mhe", "_unidec"},
+    "__init__": {"_declare", "_mhe", "_text_encoder", "_unidec"},
     "_declare": {
         "_base",
         "_compression",
@@ -33,8 +33,10 @@ ALLOWED = {
         "_label_features",
         "_nn",
         "_targets",
+        "_text_encoder",
         "metrics",
     },
+    "_text_encoder": {"_nn"},
     "_dual_training": {
         "_dual_ranking",
         "_label_order",
@@ -74,7 +76,13 @@ ALLOWED = {
     "metrics": {"_topk", "_validation"},
 }
 # Heavy packages, and the only place that imports each.
-HOMES = {"torch": "_nn", "skorch": "_nn", "tqdm": "_nn", "faiss": "_neighbors"}
+HOMES = {
+    "torch": "_nn",
+    "skorch": "_nn",
+    "tqdm": "_nn",
+    "faiss": "_neighbors",
+    "transformers": "_nn",
+}
 
 
 def modules():

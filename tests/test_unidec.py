@@ -233,7 +233,7 @@ def test_label_features_of_other_labels_are_refused(data, n_labels):
 
 
 def test_nothing_to_describe_labels_by_is_refused(data):
-    with pytest.raises(ValueError, match="label_features=None and centroid_weight=0"):
+    with pytest.raises(ValueError, match="label_features=None leaves nothing"):
         UniDECClassifier(centroid_weight=0).fit(data[0], data[1])
 
 

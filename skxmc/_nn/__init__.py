@@ -11,6 +11,7 @@ from skxmc._nn._net import check_callbacks, train
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._tables import LabelTable
+from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
 
 __all__ = [
     "AverageWeights",
@@ -29,9 +30,12 @@ __all__ = [
     "SamplingHead",
     "SparseDataset",
     "SparseEncoder",
+    "TextFeatures",
     "Tower",
     "candidate_recall",
     "check_callbacks",
+    "load_tokenizer",
     "resolve_device",
+    "tokenize",
     "train",
 ]

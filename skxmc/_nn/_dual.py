@@ -14,6 +14,10 @@ from skxmc._nn._sparse import SparseLinear, SparseRows
 # then: W f is around 2.
 _DIRECT_NORM = 3.0
 
+# Root mean square norm of the features of a user's module, and the rows it is measured
+# on.
+_FEATURE_NORM, _N_TRIED = 4.0, 256
+
 # A learned temperature falls no lower than 1 / 1000, a given one neither.
 _MAX_SCALE = 1000.0
 
@@ -82,6 +86,8 @@ class DualNet(nn.Module):
         What cosines are divided by.
     learn_temperature : bool
         Whether training changes it.
+    learning_rates : dict of str to float
+        Learning rates of parameters other than the usual one, by pattern of names.
     """
 
     def __init__(
@@ -94,8 +100,10 @@ class DualNet(nn.Module):
         symmetric,
         temperature,
         learn_temperature,
+        learning_rates=None,
     ):
         super().__init__()
+        self.learning_rates = learning_rates or {}
         self.tower, self.table = tower, table
         self.loss_name, self.encoder_weight = loss, encoder_weight
         self.symmetric = symmetric
@@ -140,30 +148,30 @@ class DualNet(nn.Module):
 
 
 class ModuleFeatures(nn.Module):
-    """A user's module as features.
+    """A user's module as features, brought to the usual length at the start.
 
     Parameters
     ----------
     module : torch.nn.Module
         Maps a sparse CSR tensor (n_rows, n_features) to a dense (n_rows, d).
-    n_features : int
-        Number of columns of the input.
+    X : csr_array of shape (n_samples, n_features)
+        Rows, the first of which are tried.
     """
 
-    def __init__(self, module, n_features):
+    def __init__(self, module, X):
         super().__init__()
-        self.module, self.n_features = module, n_features
-        two_rows = SparseRows(
-            torch.zeros(2, dtype=torch.int64), torch.arange(3), torch.ones(2)
-        )
+        self.module, self.n_features, self.factor = module, X.shape[1], 1.0
+        some = X[:_N_TRIED]
         with torch.inference_mode():
-            output = self(two_rows)
-        if output.ndim != 2 or len(output) != 2 or not output.is_floating_point():
+            output = self.eval()(SparseRows.from_csr(some))
+        if output.ndim != 2 or len(output) != some.shape[0]:
             raise ValueError(
-                f"encoder={type(module).__name__} maps 2 rows to an output of shape "
-                f"{tuple(output.shape)} and type {output.dtype}; it has to be a float "
-                "vector for each row."
+                f"encoder={type(module).__name__} maps {some.shape[0]} rows to an "
+                f"output of shape {tuple(output.shape)}; it has to be a vector for "
+                "each row."
             )
+        norm = output.square().sum(1).mean().sqrt().item()
+        self.factor = _FEATURE_NORM / norm if norm > 0 else 1.0
         self.n_outputs = output.shape[1]
 
     def forward(self, x):
@@ -171,7 +179,7 @@ class ModuleFeatures(nn.Module):
         shape = len(x), self.n_features
         parts = x.offsets, x.indices, x.values
         rows = torch.sparse_csr_tensor(*parts, shape, check_invariants=False)
-        return self.module(rows).float()
+        return self.factor * self.module(rows).float()
 
 
 class Embedder(nn.Module):

@@ -1,6 +1,7 @@
 """The training engine: skorch's loop over sparse batches."""
 
 import math
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -60,7 +61,8 @@ def train(
     Parameters
     ----------
     module : torch.nn.Module
-        Maps `SparseRows` to outputs, and has a method ``loss(outputs, targets)``.
+        Maps `SparseRows` to outputs, and has a method ``loss(outputs, targets)``. It
+        may have `learning_rates`, by pattern of parameters' names.
     dataset, validation : SparseDataset or PoolDataset
         Training data, and held-out data or None.
     max_epochs, batch_size, lr, weight_decay
@@ -91,6 +93,10 @@ def train(
         criterion=torch.nn.Identity,  # skorch wants one, see get_loss
         optimizer=RowSparseAdamW,
         optimizer__weight_decay=weight_decay,
+        optimizer__param_groups=[
+            (pattern, {"lr": rate})
+            for pattern, rate in getattr(module, "learning_rates", {}).items()
+        ],
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -113,7 +119,11 @@ def train(
     try:
         is_small = _step_work(module, batch_size) < _MIN_PARALLEL_WORK
         # numpy's threads, woken by a callback that scores, would spin beside the steps.
-        with limited_threads(is_small), threadpool_limits(1, user_api="blas"):
+        with (
+            limited_threads(is_small),
+            threadpool_limits(1, user_api="blas"),
+            _own_global_generator(device, seed),
+        ):
             _run(net, dataset)
     finally:
         seed_generators(module, None)
@@ -171,6 +181,18 @@ def _lr_factor(n_steps, step):
     n_rising = max(1, n_steps // 10)
     n_falling = max(1, n_steps - n_rising)
     return max(0.0, min((step + 1) / n_rising, (n_steps - step) / n_falling))
+
+
+@contextmanager
+def _own_global_generator(device, seed):
+    """Seed torch's global generators, for layers that know no other; put them back."""
+    device = torch.device(device)
+    is_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if is_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if is_cuda:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def _generator(device, seed):

@@ -1,0 +1,83 @@
+"""Settings of a language model that encodes rows and labels."""
+
+from sklearn.base import BaseEstimator
+
+from skxmc import _nn
+
+
+class TextEncoder(BaseEstimator):
+    """A language model as the encoder of `UniDECClassifier`.
+
+    X and label features are then lists of texts. It needs transformers:
+    ``pip install "skxmc[text]"``.
+
+    Parameters
+    ----------
+    name : str
+        Folder of a model, or its name on the Hugging Face hub.
+    pooling : {"mean", "cls"}, default="mean"
+        Whether a text is the mean of its tokens' states or the state of the first.
+    max_length : int, default=64
+        Tokens that are kept of a text.
+    lr : float, default=5e-5
+        Highest learning rate of the model; 0 leaves it as it is. The heads on it and
+        the classifier take that of the estimator.
+    mixed_precision : bool, default=False
+        Whether to compute in bfloat16 where that is safe.
+    gradient_checkpointing : bool, default=False
+        Whether to compute hidden states again for the gradients: less memory, more
+        time.
+
+    Examples
+    --------
+    >>> from skxmc import TextEncoder, UniDECClassifier
+    >>> encoder = TextEncoder("path/to/model", max_length=32)
+    >>> clf = UniDECClassifier(["name of a label", "another"], encoder=encoder)
+    >>> clf.get_params()["encoder__max_length"]
+    32
+    """
+
+    def __init__(
+        self,
+        name,
+        *,
+        pooling="mean",
+        max_length=64,
+        lr=5e-5,
+        mixed_precision=False,
+        gradient_checkpointing=False,
+    ):
+        self.name = name
+        self.pooling = pooling
+        self.max_length = max_length
+        self.lr = lr
+        self.mixed_precision = mixed_precision
+        self.gradient_checkpointing = gradient_checkpointing
+
+    def features(self):
+        """Load the model as features of tokens."""
+        if self.pooling not in ("mean", "cls"):
+            raise ValueError(
+                f"pooling={self.pooling!r} is not supported; use 'mean' or 'cls'."
+            )
+        return _nn.TextFeatures(
+            self.name,
+            pooling=self.pooling,
+            mixed_precision=self.mixed_precision,
+            gradient_checkpointing=self.gradient_checkpointing,
+            trainable=self.lr > 0,
+        )
+
+    def tokens(self, texts, what):
+        """Turn texts into a csr_array of token numbers; `what` names them in errors."""
+        if isinstance(texts, str):
+            raise TypeError(f"{what} is a single text; pass a list of texts.")
+        texts = list(texts)
+        wrong = [text for text in texts if not isinstance(text, str)]
+        if wrong:
+            raise TypeError(
+                f"{what} holds {wrong[0]!r} of type {type(wrong[0]).__name__}, but "
+                f"encoder={self.name!r} reads texts; pass a list of str."
+            )
+        tokenizer = _nn.load_tokenizer(self.name)
+        return _nn.tokenize(texts, tokenizer, self.max_length)
