@@ -288,7 +288,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _build_module(self, X, codes, held_out, rng):
         linear = None
         if self.ridge_alpha is not None:
-            linear = fit_ridge(*rest_of(held_out, X, codes), self.ridge_alpha)
+            X_train, codes_train = rest_of(held_out, X, codes)
+            linear = fit_ridge(X_train, codes_train, self.ridge_alpha)
         return _nn.SparseEncoder(
             X.shape[1],
             codes.shape[1],

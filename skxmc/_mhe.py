@@ -274,7 +274,8 @@ class MultiHeadEncodingClassifier(
                 "weights are kept; set one of them to False."
             )
         held_out = self._held_out_rows(X.shape[0], rng)
-        variant, codes, net = self._start(*rest_of(held_out, X, Y), form, rng)
+        X_train, Y_train = rest_of(held_out, X, Y)
+        variant, codes, net = self._start(X_train, Y_train, form, rng)
         targets = codes.reorder(Y)
 
         def precision(module, rows):

@@ -54,30 +54,57 @@ class TextEncoder(BaseEstimator):
         self.mixed_precision = mixed_precision
         self.gradient_checkpointing = gradient_checkpointing
 
-    def features(self):
-        """Load the model as features of tokens."""
-        if self.pooling not in ("mean", "cls"):
-            raise ValueError(
-                f"pooling={self.pooling!r} is not supported; use 'mean' or 'cls'."
-            )
-        return _nn.TextFeatures(
-            self.name,
-            pooling=self.pooling,
-            mixed_precision=self.mixed_precision,
-            gradient_checkpointing=self.gradient_checkpointing,
-            trainable=self.lr > 0,
-        )
 
-    def tokens(self, texts, what):
-        """Turn texts into a csr_array of token numbers; `what` names them in errors."""
-        if isinstance(texts, str):
-            raise TypeError(f"{what} is a single text; pass a list of texts.")
-        texts = list(texts)
-        wrong = [text for text in texts if not isinstance(text, str)]
-        if wrong:
-            raise TypeError(
-                f"{what} holds {wrong[0]!r} of type {type(wrong[0]).__name__}, but "
-                f"encoder={self.name!r} reads texts; pass a list of str."
-            )
-        tokenizer = _nn.load_tokenizer(self.name)
-        return _nn.tokenize(texts, tokenizer, self.max_length)
+def text_encoder_of(encoder):
+    """Return the `TextEncoder` that the parameter `encoder` names, or None."""
+    if isinstance(encoder, str):
+        return TextEncoder(encoder)
+    return encoder if isinstance(encoder, TextEncoder) else None
+
+
+def load_features(encoder):
+    """Load the language model of a `TextEncoder` as features of tokens."""
+    if encoder.pooling not in ("mean", "cls"):
+        raise ValueError(
+            f"pooling={encoder.pooling!r} is not supported; use 'mean' or 'cls'."
+        )
+    return _nn.TextFeatures(
+        encoder.name,
+        pooling=encoder.pooling,
+        mixed_precision=encoder.mixed_precision,
+        gradient_checkpointing=encoder.gradient_checkpointing,
+        trainable=encoder.lr > 0,
+    )
+
+
+def read_texts(encoder, texts, what):
+    """Turn texts into tokens for a `TextEncoder`.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+    texts : iterable of str
+    what : str
+        Name of the texts in errors.
+
+    Returns
+    -------
+    tokens : csr_array of shape (n_texts, max_length), float32
+        See `tokenize`.
+
+    Raises
+    ------
+    TypeError
+        If `texts` is a single text, or holds anything else.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"{what} is a single text; pass a list of texts.")
+    texts = list(texts)
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise TypeError(
+            f"{what} holds {wrong[0]!r} of type {type(wrong[0]).__name__}, but "
+            f"encoder={encoder.name!r} reads texts; pass a list of str."
+        )
+    tokenizer = _nn.load_tokenizer(encoder.name)
+    return _nn.tokenize(texts, tokenizer, encoder.max_length)

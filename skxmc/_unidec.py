@@ -32,7 +32,12 @@ from skxmc._label_features import (
     describe_labels,
 )
 from skxmc._targets import form_of
-from skxmc._text_encoder import TextEncoder
+from skxmc._text_encoder import (
+    TextEncoder,
+    load_features,
+    read_texts,
+    text_encoder_of,
+)
 from skxmc.metrics import precision_at_k
 
 # Training rows that probabilities are calibrated on, if none is held out.
@@ -405,7 +410,7 @@ class UniDECClassifier(
 
     def _start(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the network to train."""
-        text = self._text_encoder()
+        text = text_encoder_of(self.encoder)
         own = self._check_label_features(self.label_features, Y.shape[1], X.shape[1])
         if own is None and (text is not None or self.centroid_weight == 0):
             raise ValueError(
@@ -434,9 +439,9 @@ class UniDECClassifier(
         return labels, keys, self._make_net(tower, keys, self.temperature)
 
     def _start_features(self, X, Y, form, rng):
-        text = self._text_encoder()
+        text = text_encoder_of(self.encoder)
         if text is not None:
-            return text.features()
+            return load_features(text)
         if self.encoder is not None:
             return _nn.ModuleFeatures(copy.deepcopy(self.encoder), X)
         return start_features(
@@ -448,29 +453,24 @@ class UniDECClassifier(
             random_state=rng,
         )
 
-    def _text_encoder(self):
-        """Return the settings of the language model, or None without one."""
-        if isinstance(self.encoder, str):
-            return TextEncoder(self.encoder)
-        return self.encoder if isinstance(self.encoder, TextEncoder) else None
-
     def _check_label_features(self, label_features, n_labels, n_features):
         """Return label features, or tokens of label texts, as csr_array; or None."""
-        text = self._text_encoder()
+        text = text_encoder_of(self.encoder)
         if label_features is None or text is None:
             return check_label_features(label_features, n_labels, n_features)
-        return check_n_rows(text.tokens(label_features, "label_features"), n_labels)
+        tokens = read_texts(text, label_features, "label_features")
+        return check_n_rows(tokens, n_labels)
 
     def _validate_fit_data(self, X, y, **options):
-        return super()._validate_fit_data(self._tokens(X), y, **options)
+        return super()._validate_fit_data(self._read(X), y, **options)
 
     def _check_X(self, X):
-        return super()._check_X(self._tokens(X))
+        return super()._check_X(self._read(X))
 
-    def _tokens(self, X):
+    def _read(self, X):
         """Return X, or the tokens of its texts."""
-        text = self._text_encoder()
-        return X if text is None else text.tokens(X, "X")
+        text = text_encoder_of(self.encoder)
+        return X if text is None else read_texts(text, X, "X")
 
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""
@@ -498,7 +498,7 @@ class UniDECClassifier(
 
     def _learning_rates(self):
         """Return the learning rates that are not `lr`, by pattern of parameters."""
-        text, rates = self._text_encoder(), {}
+        text, rates = text_encoder_of(self.encoder), {}
         if text is not None and text.lr > 0:
             rates["tower.features.*"] = text.lr
         if self.classifier_lr is not None:
@@ -579,7 +579,7 @@ class UniDECClassifier(
         """
         check_is_fitted(self)
         new = self._check_label_features(label_features, None, self.n_features_in_)
-        if self._text_encoder() is None:
+        if text_encoder_of(self.encoder) is None:
             new = new * np.float32(1 / self._encoder.module.input_scale)  # as of rows
         form = self._form.extended(new.shape[0], classes)
         ranker = self._ranker.extended(self._encoder(new), bonus)

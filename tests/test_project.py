@@ -85,5 +85,7 @@ def test_estimators_document_every_parameter_and_fitted_attribute(name):
             rf"^    {parameter.name} : .*$", estimator.__doc__, re.MULTILINE
         )
         assert line, parameter.name
-        stated = line.group().rpartition("default=")[2]
-        assert ast.literal_eval(stated) == parameter.default
+        _, has_default, stated = line.group().rpartition("default=")
+        assert bool(has_default) == (parameter.default is not parameter.empty)
+        if has_default:
+            assert ast.literal_eval(stated) == parameter.default

@@ -18,6 +18,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from skxmc import TextEncoder, UniDECClassifier, _nn
+from skxmc._text_encoder import load_features, read_texts
 from skxmc.metrics import precision_at_k
 
 WORDS = [f"word{i}" for i in range(40)]
@@ -86,9 +87,9 @@ def test_tokens_are_those_of_the_tokenizer(folder):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_features_are_the_pooled_states_of_the_model(folder, pooling):
-    features = TextEncoder(folder, pooling=pooling).features().eval()
+    features = load_features(TextEncoder(folder, pooling=pooling)).eval()
     texts = ["word1 word2 word3", "word4"]
-    tokens = TextEncoder(folder).tokens(texts, "X")
+    tokens = read_texts(TextEncoder(folder), texts, "X")
     found = _nn.Encoder(features, torch.device("cpu"))(tokens)
     bert = transformers.AutoModel.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -126,7 +127,7 @@ def test_ways_to_save_memory_learn_the_same(folder, data, options):
 
 def test_a_name_is_an_encoder_and_zero_lr_leaves_the_model_as_it_is(folder, data):
     texts, Y, *_ = data
-    before = TextEncoder(folder).features().model.state_dict()
+    before = load_features(TextEncoder(folder)).model.state_dict()
     by_name = model(folder, data, encoder=folder, max_epochs=1).fit(texts, Y)
     frozen = TextEncoder(folder, lr=0)
     kept = model(folder, data, encoder=frozen, max_epochs=1).fit(texts, Y)
@@ -173,7 +174,7 @@ def test_what_is_no_list_of_texts_is_refused(folder, data, change, error, messag
 
 def test_unknown_pooling_is_refused(folder):
     with pytest.raises(ValueError, match="pooling='max' is not supported"):
-        TextEncoder(folder, pooling="max").features()
+        load_features(TextEncoder(folder, pooling="max"))
 
 
 @pytest.mark.slow

@@ -65,8 +65,9 @@ class PoolBatch:
 
     def to(self, device):
         """Return the same batch on `device`."""
-        parts = self.rows, self.label_rows, self.pool
-        return PoolBatch(*(part.to(device) for part in parts))
+        return PoolBatch(
+            self.rows.to(device), self.label_rows.to(device), self.pool.to(device)
+        )
 
 
 class PoolDataset(Dataset):
@@ -135,7 +136,8 @@ class PoolDataset(Dataset):
         pool = fill_pool(positives, self._draw_negatives(rows), self.max_pool_size)
         truth = torch.zeros(len(rows), len(pool), dtype=torch.bool)
         truth[*map(torch.from_numpy, find_in_pool(Y, pool))] = True
-        inputs = map(SparseRows.from_csr, (self.X[rows], self._describe(pool)))
+        x, labels = self.X[rows], self._describe(pool)
+        inputs = SparseRows.from_csr(x), SparseRows.from_csr(labels)
         return PoolBatch(*inputs, torch.from_numpy(pool)), truth
 
     def _describe(self, pool):

@@ -1,0 +1,321 @@
+"""UniDEC on real and made data: what the paper claims, tested.
+
+``SKXMC_DATA=folder python examples/benchmarks/dual_encoder.py figures`` prints the test
+scores of the defaults, at both ends of the dial on debian-depends. The claims change
+one thing at a time, on 15 000 training rows of debian-depends, and score 5000 others:
+
+positives  labels picked of each row
+negatives  hard negatives, from an exact and an approximate index
+refresh    how often they are renewed
+losses     losses, and labels that choose among rows
+parts      both parts trained together and each alone
+pool       labels in a batch against time and memory
+labels     label texts against centroids
+
+and ``dial`` prints precision against propensity-scored precision over the weights in
+the score (with ``--plot file.png`` it draws them), ``zero_shot`` finds labels held out
+of training, ``scale`` times steps up to a million labels.
+"""
+
+import argparse
+import gzip
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from _data import evaluate, load, print_header, print_row
+from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
+
+from skxmc import UniDECClassifier
+from skxmc.datasets import get_data_home, make_xmc_classification
+from skxmc.metrics import precision_at_k
+
+# Chosen on a part of the training rows: most rare labels found, at P@1 above 65.
+FOR_THE_TAIL = {"encoder_weight": 0.5, "popularity": -0.3}
+DIALS = [
+    (0.0, 0.3),
+    *((weight, 0.0) for weight in (0.0, 0.2, 0.35, 0.5, 1.0)),
+    *((weight, -0.15) for weight in (0.2, 0.5)),
+    *((weight, -0.3) for weight in (0.2, 0.35, 0.5, 0.6)),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = {
+        "figures": show_figures,
+        "positives": lambda: compare("n_positives", (1, 2, 3, 5)),
+        "negatives": compare_negatives,
+        "refresh": lambda: compare("refresh_every", (1, 2, 4, None)),
+        "losses": compare_losses,
+        "parts": compare_parts,
+        "pool": compare_pools,
+        "labels": compare_labels,
+        "dial": show_dial,
+        "zero_shot": find_new_labels,
+        "scale": measure_scale,
+    }
+    parser.add_argument("parts", nargs="+", choices=[*parts, "one_scale"])
+    parser.add_argument("--plot", help="file for the picture of the dial")
+    parser.add_argument("--n-labels", type=int, help="used by scale itself")
+    args = parser.parse_args()
+    for part in args.parts:
+        if part == "one_scale":
+            measure_one_scale(args.n_labels)
+        elif part == "dial":
+            show_dial(args.plot)
+        else:
+            parts[part]()
+        print()
+
+
+def show_figures():
+    print_header("set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s")
+    for name in ("bibtex", "delicious", "rcv1sub1", "clinc150", "debian-depends"):
+        X, Y, X_test, Y_test = load(name)
+        labels = texts_of_labels(X) if name == "debian-depends" else None
+        model, seconds = fit(X, Y, labels)
+        settings = {"default": {}}
+        if labels is not None:
+            settings["encoder_weight=0.5, popularity=-0.3"] = FOR_THE_TAIL
+        for setting, params in settings.items():
+            ranking = turned(model, params).predict_topk(X_test, k=5)
+            scores = evaluate(Y, Y_test, ranking)
+            print_row(name, setting, *scores, f"{seconds:.0f}")
+
+
+def compare(parameter, values):
+    print_claims_header()
+    for value in values:
+        print_claim(f"{parameter}={value}", {parameter: value})
+
+
+def compare_negatives():
+    print_claims_header()
+    for n_negatives, index in [(0, "exact"), (4, "exact"), (8, "exact"), (4, "hnsw")]:
+        params = {"n_negatives": n_negatives, "index": index}
+        print_claim(f"n_negatives={n_negatives}, {index}", params)
+    print_claim("n_negatives=4, group_batches", {"group_batches": True})
+
+
+def compare_losses():
+    print_claims_header()
+    for loss in ("decoupled", "supcon", "balanced", "bce"):
+        print_claim(loss, {"loss": loss})
+    for part in ("encoder", "classifier", "both"):
+        print_claim(f"decoupled, symmetric: {part}", {"symmetric_loss": part})
+
+
+def compare_parts():
+    print_claims_header()
+    together, _ = fit_claim({})
+    for weight, name in ((1.0, "encoder"), (0.0, "classifier")):
+        own, seconds = fit_claim({"loss_weight": weight})
+        print_scores(f"{name} alone", own, seconds)
+        model = turned(together, {"encoder_weight": weight})
+        print_scores(f"{name}, trained with the other", model, "")
+    print_scores("both", together, "")
+
+
+def compare_pools():
+    print_claims_header("pool")
+    for size in (128, 256, 512, 1024, 2048):
+        print_claim(f"max_pool_size={size}", {"max_pool_size": size})
+
+
+def compare_labels():
+    print_claims_header()
+    settings = {
+        "texts and centroids": {},
+        "texts": {"centroid_weight": 0.0},
+        "centroids": {"label_features": None},
+    }
+    for name, params in settings.items():
+        print_claim(name, params)
+
+
+def show_dial(plot=None):
+    X, Y, X_test, Y_test = load("debian-depends")
+    model, _ = fit(X, Y, texts_of_labels(X))
+    print_header("encoder_weight", "popularity", "P@1/3/5", "PSP@1/3/5")
+    points = []
+    for weight, popularity in DIALS:
+        params = {"encoder_weight": weight, "popularity": popularity}
+        ranking = turned(model, params).predict_topk(X_test, k=5)
+        scores = evaluate(Y, Y_test, ranking)
+        print_row(weight, popularity, *scores)
+        points.append([float(part.split(" / ")[0]) for part in scores])
+    if plot:
+        draw_dial(np.array(points), plot)
+
+
+def draw_dial(points, file):
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    for popularity in sorted({dial[1] for dial in DIALS}):
+        chosen = [dial[1] == popularity for dial in DIALS]
+        x, y = points[chosen].T
+        ax.plot(x, y, "o-", label=f"popularity={popularity}")
+    for (x, y), (weight, _) in zip(points, DIALS, strict=True):
+        ax.annotate(f"{weight}", (x, y), textcoords="offset points", xytext=(5, 3))
+    ax.set(xlabel="P@1", ylabel="PSP@1", title="debian-depends, by encoder_weight")
+    ax.legend()
+    figure.savefig(file, dpi=120)
+
+
+def find_new_labels():
+    """Hide a twentieth of the labels that three test rows have, and look for them."""
+    X, Y, X_test, Y_test = map(as_csr, load("debian-depends"))
+    texts = texts_of_labels(X)
+    often = np.flatnonzero(Y_test.sum(axis=0) >= 3)
+    rng = np.random.default_rng(0)
+    hidden = np.sort(rng.choice(often, len(often) // 20, replace=False))
+    seen = np.setdiff1d(np.arange(Y.shape[1]), hidden)
+    model, _ = fit(X, as_csr(Y[:, seen]), texts[seen])
+    order = np.concatenate([seen, hidden])
+    truth, n_seen = as_csr(Y_test[:, order]), len(seen)
+    print_header("search", "recall@10 of new labels", "new among 10", "P@1 of all")
+    nearest = normalize(X_test) @ texts[order].T
+    print_new("TF-IDF, nearest label text", nearest_labels(nearest), truth, n_seen)
+    for bonus in (0.0, 2.0, 4.0, 6.0):
+        for weight in (0.2, 0.5, 1.0):
+            extended = turned(model, {"encoder_weight": weight})
+            extended.add_labels(texts[hidden], bonus=bonus)
+            ranking = extended.predict_topk(X_test, k=10)[0]
+            print_new(f"bonus={bonus}, encoder_weight={weight}", ranking, truth, n_seen)
+
+
+def nearest_labels(similarities, k=10):
+    rows = [
+        np.argsort(-similarities[[i]].toarray()[0], kind="stable")[:k]
+        for i in range(similarities.shape[0])
+    ]
+    return np.array(rows)
+
+
+def print_new(name, ranking, truth, n_seen):
+    hits = as_csr(
+        sp.csr_array(
+            (
+                np.ones(ranking.size),
+                ranking.ravel(),
+                np.arange(0, ranking.size + 1, 10),
+            ),
+            shape=truth.shape,
+        ).multiply(truth)
+    )
+    recall = hits[:, n_seen:].nnz / truth[:, n_seen:].nnz
+    new = f"{(ranking >= n_seen).sum(axis=1).mean():.2f}"
+    print_row(
+        name, f"{recall:.3f}", new, f"{100 * precision_at_k(truth, ranking, k=1):.2f}"
+    )
+
+
+def measure_scale():
+    print_header("labels", "ms a step", "peak GB", "of that data and start, GB")
+    for n_labels in (10_000, 100_000, 1_000_000) * 2:
+        command = [sys.executable, __file__, "one_scale", "--n-labels", str(n_labels)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        print(done.stdout.strip(), flush=True)
+
+
+def measure_one_scale(n_labels):
+    """Train embeddings of 128 on as many rows and features, in a fresh process."""
+    X, Y = make_xmc_classification(
+        *(20_000, 20_000, n_labels), n_labels_per_sample=5, random_state=0
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    params = {"embedding_size": 128, "hidden_layer_sizes": (128,), "max_epochs": 1}
+    model, _ = fit(X, Y, None, n_components=128, index="exact", **params)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    n_steps = -(-X.shape[0] // model.batch_size)
+    step = 1000 * model.history_[0]["dur"] / n_steps
+    print_row(f"{n_labels:,}", f"{step:.1f}", f"{peak:.2f}", f"{before:.2f}")
+
+
+def print_claims_header(what="setting"):
+    print_header(what, "P@1/3/5", "PSP@1/3/5", "fit s")
+
+
+@cache
+def claim_data():
+    """Return 15 000 training rows and 5000 others, with the labels of the former."""
+    X, Y, *_ = map(as_csr, load("debian-depends"))
+    # Blocks of rows, since those of one source package are often neighbours.
+    blocks = np.random.default_rng(0).permutation(X.shape[0] // 100)
+    rows = blocks[:, None] * 100 + np.arange(100)
+    train, test = rows[:150].ravel(), rows[150:200].ravel()
+    kept = np.flatnonzero(Y[train].sum(axis=0))
+    Y, Y_test = as_csr(Y[train][:, kept]), as_csr(Y[test][:, kept])
+    labelled = np.flatnonzero(np.diff(Y_test.indptr))
+    texts = texts_of_labels(X)[kept]
+    return X[train], Y, X[test][labelled], Y_test[labelled], texts
+
+
+def fit_claim(params):
+    X, Y, _, _, texts = claim_data()
+    return fit(X, Y, **{"label_features": texts} | params)
+
+
+def print_claim(name, params):
+    print_scores(name, *fit_claim(params))
+
+
+def print_scores(name, model, seconds):
+    _, Y, X_test, Y_test, _ = claim_data()
+    scores = evaluate(Y, Y_test, model.predict_topk(X_test, k=5))
+    print_row(name, *scores, seconds and f"{seconds:.0f}")
+
+
+def fit(X, Y, label_features=None, **params):
+    model = UniDECClassifier(label_features, random_state=0, **params)
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
+        model.fit(X, Y)
+    return model, time.perf_counter() - start
+
+
+def turned(model, params):
+    """Return a model with other weights in its score, and leave this one alone."""
+    other = clone(model)
+    vars(other).update(vars(model))
+    return other.set_params(**params)
+
+
+def texts_of_labels(X):
+    """Return the TF-IDF of names and texts of debian-depends, in the columns of X."""
+    folder = Path(get_data_home()) / "debian-depends"
+    names, texts, words = (
+        read_lines(folder / f"{part}.txt.gz")
+        for part in ("labels", "label_texts", "features")
+    )
+    documents = [f"{name} . {text}" for name, text in zip(names, texts, strict=True)]
+    counter = CountVectorizer(vocabulary={word: i for i, word in enumerate(words)})
+    counts = as_csr(counter.transform(documents)).astype(np.float32)
+    counts.data = 1 + np.log(counts.data)
+    n_rows = np.bincount(X.indices, minlength=X.shape[1])
+    idf = np.log((1 + X.shape[0]) / (1 + n_rows)) + 1
+    return as_csr(normalize(counts.multiply(idf[None]))).astype(np.float32)
+
+
+def read_lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.read().split("\n")[:-1]
+
+
+def as_csr(M):
+    return sp.csr_array(M)
+
+
+if __name__ == "__main__":
+    main()
