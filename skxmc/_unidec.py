@@ -475,7 +475,7 @@ class UniDECClassifier(
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""
         ranker = self._ranker
-        n_features, n_labels = self.n_features_in_, len(ranker.keys)
+        n_features, n_labels = self._labels.features.shape[1], len(ranker.keys)
         check_same_problem(n_features, n_labels, X, Y)
         tower, keys = copy.deepcopy(self._encoder.module), ranker.keys.copy()
         net = self._make_net(tower, keys, self.temperature_)

@@ -38,8 +38,8 @@ from skxmc import UniDECClassifier
 from skxmc.datasets import get_data_home, make_xmc_classification
 from skxmc.metrics import precision_at_k
 
-# Chosen on a part of the training rows: most rare labels found, at P@1 above 65.
-FOR_THE_TAIL = {"encoder_weight": 0.5, "popularity": -0.3}
+# The largest sum of PSP@1, 3 and 5 on rows held out of training.
+FOR_THE_TAIL = {"encoder_weight": 0.6, "popularity": -0.3}
 DIALS = [
     (0.0, 0.3),
     *((weight, 0.0) for weight in (0.0, 0.2, 0.35, 0.5, 1.0)),
@@ -85,7 +85,7 @@ def show_figures():
         model, seconds = fit(X, Y, labels)
         settings = {"default": {}}
         if labels is not None:
-            settings["encoder_weight=0.5, popularity=-0.3"] = FOR_THE_TAIL
+            settings["encoder_weight=0.6, popularity=-0.3"] = FOR_THE_TAIL
         for setting, params in settings.items():
             ranking = turned(model, params).predict_topk(X_test, k=5)
             scores = evaluate(Y, Y_test, ranking)
