@@ -2,7 +2,7 @@
 
 ``SKXMC_DATA=folder python examples/benchmarks/dual_encoder.py figures`` prints the test
 scores of the defaults, at both ends of the dial on debian-depends. The claims change
-one thing at a time, on 15 000 training rows of debian-depends, and score 5000 others:
+one thing at a time, on 8000 training rows of debian-depends, and score 4000 others:
 
 positives  labels picked of each row
 negatives  hard negatives, from an exact and an approximate index
@@ -52,9 +52,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parts = {
         "figures": show_figures,
-        "positives": lambda: compare("n_positives", (1, 2, 3, 5)),
+        "positives": lambda: compare("n_positives", (1, 3, 5)),
         "negatives": compare_negatives,
-        "refresh": lambda: compare("refresh_every", (1, 2, 4, None)),
+        "refresh": lambda: compare("refresh_every", (1, 2, None)),
         "losses": compare_losses,
         "parts": compare_parts,
         "pool": compare_pools,
@@ -100,7 +100,7 @@ def compare(parameter, values):
 
 def compare_negatives():
     print_claims_header()
-    for n_negatives, index in [(0, "exact"), (4, "exact"), (8, "exact"), (4, "hnsw")]:
+    for n_negatives, index in [(0, "exact"), (4, "auto"), (6, "auto"), (4, "hnsw")]:
         params = {"n_negatives": n_negatives, "index": index}
         print_claim(f"n_negatives={n_negatives}, {index}", params)
     print_claim("n_negatives=4, group_batches", {"group_batches": True})
@@ -110,7 +110,7 @@ def compare_losses():
     print_claims_header()
     for loss in ("decoupled", "supcon", "balanced", "bce"):
         print_claim(loss, {"loss": loss})
-    for part in ("encoder", "classifier", "both"):
+    for part in ("encoder", "both"):
         print_claim(f"decoupled, symmetric: {part}", {"symmetric_loss": part})
 
 
@@ -127,7 +127,7 @@ def compare_parts():
 
 def compare_pools():
     print_claims_header("pool")
-    for size in (128, 256, 512, 1024, 2048):
+    for size in (256, 512, 2048):
         print_claim(f"max_pool_size={size}", {"max_pool_size": size})
 
 
@@ -248,12 +248,12 @@ def print_claims_header(what="setting"):
 
 @cache
 def claim_data():
-    """Return 15 000 training rows and 5000 others, with the labels of the former."""
+    """Return 8000 training rows and 4000 others, with the labels of the former."""
     X, Y, *_ = map(as_csr, load("debian-depends"))
     # Blocks of rows, since those of one source package are often neighbours.
     blocks = np.random.default_rng(0).permutation(X.shape[0] // 100)
     rows = blocks[:, None] * 100 + np.arange(100)
-    train, test = rows[:150].ravel(), rows[150:200].ravel()
+    train, test = rows[:80].ravel(), rows[80:120].ravel()
     kept = np.flatnonzero(Y[train].sum(axis=0))
     Y, Y_test = as_csr(Y[train][:, kept]), as_csr(Y[test][:, kept])
     labelled = np.flatnonzero(np.diff(Y_test.indptr))
@@ -262,8 +262,18 @@ def claim_data():
 
 
 def fit_claim(params):
+    """Fit with these parameters; settings that are the default are fitted once."""
+    defaults = UniDECClassifier().get_params()
+    changed = {key: value for key, value in params.items() if value != defaults[key]}
+    if "label_features" in params:
+        changed["label_features"] = None
+    return fit_changed(tuple(changed.items()))
+
+
+@cache
+def fit_changed(changed):
     X, Y, _, _, texts = claim_data()
-    return fit(X, Y, **{"label_features": texts} | params)
+    return fit(X, Y, **{"label_features": texts} | dict(changed))
 
 
 def print_claim(name, params):
