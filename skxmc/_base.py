@@ -211,13 +211,19 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _check_X(self, X):
         """Return the rows to predict as canonical CSR, float32."""
+        X = self._read(X)
         check_structure(X, "X")
         return _to_csr(_checked(self, X, reset=False))
+
+    def _read(self, X):
+        """Return X as numbers, whatever the estimator takes."""
+        return X
 
     def _validate_fit_data(self, X, y, *, reset=True, form=None):
         """Return canonical X, indicator Y and the form of y, or in the form given."""
         _nn.check_callbacks(self.callbacks or ())
         _check_layer_sizes(self.hidden_layer_sizes)
+        X = self._read(X)
         check_structure(X, "X")
         check_structure(y, "Y")
         _check_label_lists(y)

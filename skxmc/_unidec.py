@@ -424,7 +424,7 @@ class UniDECClassifier(
                 *(X, Y, own),
                 centroid_weight=self.centroid_weight,
                 n_strongest=self.n_centroid_features,
-                norm=1 / scale,
+                norm=1 / scale if scale else 1.0,  # 0 where squares overflow
             )
         else:
             scale, n_features = 1.0, None
@@ -460,12 +460,6 @@ class UniDECClassifier(
             return check_label_features(label_features, n_labels, n_features)
         tokens = read_texts(text, label_features, "label_features")
         return check_n_rows(tokens, n_labels)
-
-    def _validate_fit_data(self, X, y, **options):
-        return super()._validate_fit_data(self._read(X), y, **options)
-
-    def _check_X(self, X):
-        return super()._check_X(self._read(X))
 
     def _read(self, X):
         """Return X, or the tokens of its texts."""
@@ -580,7 +574,8 @@ class UniDECClassifier(
         check_is_fitted(self)
         new = self._check_label_features(label_features, None, self.n_features_in_)
         if text_encoder_of(self.encoder) is None:
-            new = new * np.float32(1 / self._encoder.module.input_scale)  # as of rows
+            scale = self._encoder.module.input_scale
+            new = new * np.float32(1 / scale if scale else 1.0)  # as long as rows
         form = self._form.extended(new.shape[0], classes)
         ranker = self._ranker.extended(self._encoder(new), bonus)
         self.__dict__.update(

@@ -158,6 +158,8 @@ class ModuleFeatures(nn.Module):
         Rows, the first of which are tried.
     """
 
+    draws_globally = True  # its dropout does, if it has any
+
     def __init__(self, module, X):
         super().__init__()
         self.module, self.n_features, self.factor = module, X.shape[1], 1.0

@@ -122,7 +122,7 @@ def train(
         with (
             limited_threads(is_small),
             threadpool_limits(1, user_api="blas"),
-            _own_global_generator(device, seed),
+            _own_global_generator(module, device, seed),
         ):
             _run(net, dataset)
     finally:
@@ -184,8 +184,14 @@ def _lr_factor(n_steps, step):
 
 
 @contextmanager
-def _own_global_generator(device, seed):
-    """Seed torch's global generators, for layers that know no other; put them back."""
+def _own_global_generator(module, device, seed):
+    """Seed torch's global generators, for layers that know no other; put them back.
+
+    Not for our own layers: several threads that train would put back each other's.
+    """
+    if not any(getattr(layer, "draws_globally", False) for layer in module.modules()):
+        yield
+        return
     device = torch.device(device)
     is_cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if is_cuda else []):

@@ -29,6 +29,8 @@ class TextFeatures(nn.Module):
         Whether the model is trained.
     """
 
+    draws_globally = True  # its dropout does
+
     def __init__(
         self, name, *, pooling, mixed_precision, gradient_checkpointing, trainable
     ):

@@ -46,4 +46,7 @@ def _enter():
 def _leave():
     with _lock:
         _process["users"] -= 1
-        torch.set_num_threads(_process["n_threads"])
+        # Where OpenMP would hang, torch stays on one thread: it also copies weights in
+        # parallel when multiprocessing sends a model back.
+        if not openmp_is_broken():
+            torch.set_num_threads(_process["n_threads"])
