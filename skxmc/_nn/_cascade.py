@@ -116,7 +116,8 @@ class CascadeHead(nn.Module):
             if self.is_single_label:
                 own = segment_log_softmax(z, parents, len(kept))
             else:
-                own = F.logsigmoid(z)
+                own = F.logsigmoid(z.detach())  # the loss is one of z
+            del parents
             log_p = (own + above).detach()
             yield scored, z, own, above
 

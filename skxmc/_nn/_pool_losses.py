@@ -10,6 +10,7 @@ With s the scores of a row, p its positives and j one of them:
 - bce: ``sum_j softplus(-s_j) + sum_(l not in p) softplus(s_l)``
 """
 
+import torch
 from torch.nn import functional as F
 
 # Instead of -inf, whose log-sum-exp has no gradient.
@@ -73,11 +74,38 @@ def pool_loss(name, scores, truth, *, symmetric):
     -------
     loss : tensor of shape (), float32
     """
-    loss = _mean_of_judged(POOL_LOSSES[name](scores, truth), truth)
-    if symmetric:
-        scores, truth = scores.T, truth.T
-        loss = (loss + _mean_of_judged(POOL_LOSSES[name](scores, truth), truth)) / 2
-    return loss
+    return _PoolLoss.apply(scores, truth, name, symmetric)
+
+
+class _PoolLoss(torch.autograd.Function):
+    """`pool_loss` that keeps its gradient, not what it is computed from.
+
+    That would be several arrays of the scores' size for each direction.
+    """
+
+    @staticmethod
+    def forward(ctx, scores, truth, name, symmetric):
+        needs_gradient = ctx.needs_input_grad[0]
+        total, gradient = 0.0, torch.zeros_like(scores, dtype=torch.float32)
+        directions = [(scores, truth, gradient)]
+        if symmetric:
+            directions.append((scores.T, truth.T, gradient.T))
+        for own, positives, part in directions:
+            with torch.set_grad_enabled(needs_gradient):
+                own = own.detach().float().requires_grad_(needs_gradient)
+                losses = POOL_LOSSES[name](own, positives)
+                loss = losses.sum() / positives.any(1).sum().clamp(min=1)
+            total = total + loss.detach() / len(directions)
+            if needs_gradient:
+                part += torch.autograd.grad(loss, own)[0] / len(directions)
+        ctx.save_for_backward(gradient)
+        ctx.dtype = scores.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        (gradient,) = ctx.saved_tensors
+        return (grad_output * gradient).to(ctx.dtype), None, None, None
 
 
 def _positives(scores, truth):
@@ -89,7 +117,3 @@ def _positives(scores, truth):
 def _mean_over_positives(losses, rows, truth):
     totals = losses.new_zeros(len(truth)).index_add(0, rows, losses)
     return totals / truth.sum(1).clamp(min=1)
-
-
-def _mean_of_judged(losses, truth):
-    return losses.sum() / truth.any(1).sum().clamp(min=1)
