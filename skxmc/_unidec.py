@@ -358,24 +358,7 @@ class UniDECClassifier(
             ranking = best_labels(net, X[rows], keys, dial, device)
             return precision_at_k(Y[rows], ranking, k=1)
 
-        refresh = partial(
-            refresh_picks,
-            label_features=labels.features,
-            n_negatives=self.n_negatives,
-            group_size=self.batch_size if self.group_batches else None,
-            kind=self.index,
-            device=device,
-            random_state=rng,
-        )
-        make_dataset = partial(
-            _nn.PoolDataset,
-            label_features=labels.features,
-            own_features=labels.own,
-            n_positives=self.n_positives,
-            n_negatives=self.n_negatives,
-            max_pool_size=self.max_pool_size,
-            seed=rng.randint(2**31),
-        )
+        make_dataset, refresh = self._picking(labels, device, rng)
         history = self._train(
             *(net, X, Y, held_out, precision, device, rng),
             extra=[_nn.Refresh(self.refresh_every, refresh)],
@@ -407,6 +390,28 @@ class UniDECClassifier(
             "_labels": labels,
             "_seen": (counts, n_samples),
         }
+
+    def _picking(self, labels, device, rng):
+        """Return what makes training data that pick labels, and what renews them."""
+        refresh = partial(
+            refresh_picks,
+            label_features=labels.features,
+            n_negatives=self.n_negatives,
+            group_size=self.batch_size if self.group_batches else None,
+            kind=self.index,
+            device=device,
+            random_state=rng,
+        )
+        make_dataset = partial(
+            _nn.PoolDataset,
+            label_features=labels.features,
+            own_features=labels.own,
+            n_positives=self.n_positives,
+            n_negatives=self.n_negatives,
+            max_pool_size=self.max_pool_size,
+            seed=rng.randint(2**31),
+        )
+        return make_dataset, refresh
 
     def _start(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the network to train."""
