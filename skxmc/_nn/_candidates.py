@@ -58,14 +58,14 @@ class Candidates(NamedTuple):
 
     def find(self, rows, nodes):
         """Return the places in the list of pairs that are all in it."""
-        return torch.searchsorted(
-            self.rows * self.n_nodes + self.nodes, rows * self.n_nodes + nodes
-        )
+        return torch.searchsorted(self._keys(), rows * self.n_nodes + nodes)
 
     def contains(self, rows, nodes):
         """Return which of the given pairs are in the list."""
-        own = self.rows * self.n_nodes + self.nodes
-        return torch.isin(rows * self.n_nodes + nodes, own)
+        return torch.isin(rows * self.n_nodes + nodes, self._keys())
+
+    def _keys(self):
+        return (self.rows * self.n_nodes).add_(self.nodes)
 
     def children(self, branching, n_nodes):
         """Return the children of all candidates, and the place of each one's parent.
@@ -87,8 +87,8 @@ class Candidates(NamedTuple):
         counts = (n_nodes - starts).clamp(max=branching)
         parents = torch.repeat_interleave(counts)
         ends = counts.cumsum(0)
-        place = torch.arange(len(parents), device=starts.device)
-        nodes = place + (starts - ends + counts)[parents]
+        nodes = torch.arange(len(parents), device=starts.device)
+        nodes += (starts - ends + counts)[parents]
         return Candidates(self.rows[parents], nodes, self.n_rows, n_nodes), parents
 
     def best(self, scores, k):

@@ -103,7 +103,7 @@ class CascadeHead(nn.Module):
         log-probabilities given their parents, and the parents' log-probabilities.
         """
         z = self.root(features)  # (n_rows, l_1)
-        own = z.log_softmax(1) if self.is_single_label else F.logsigmoid(z)
+        own = z.log_softmax(1) if self.is_single_label else F.logsigmoid(z.detach())
         yield None, z, own, 0.0
         scored, log_p = None, own.detach()
         for level, table in enumerate(self.tables):
@@ -136,9 +136,10 @@ class CascadeHead(nn.Module):
         if self.is_single_label:
             return -own[scored.find(rows, nodes)].sum()
         if scored is None:
-            truth = torch.zeros_like(z)
-            truth[rows, nodes] = 1
-            return F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
+            # -log(sigmoid(z)) = softplus(z) - z, without an array for the truth. A node
+            # may be that of several labels of a row.
+            places = torch.unique(rows * z.shape[1] + nodes)
+            return F.softplus(z).sum() - z.flatten()[places].sum()
         return path_cross_entropy(z, above, scored.indicator(rows, nodes)).sum()
 
 

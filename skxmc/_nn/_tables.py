@@ -127,6 +127,7 @@ class _PairProducts(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_output):
         weight, features, candidates = ctx.weight, ctx.features, ctx.candidates
+        ctx.candidates = None  # the graph outlives the optimiser's step
         if candidates.is_complete:
             grad = grad_output.reshape(len(features), len(weight))
             rows = torch.arange(len(weight), device=weight.device)
