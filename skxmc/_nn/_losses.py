@@ -62,11 +62,15 @@ def segment_log_softmax(values, segments, n_segments):
     -------
     log_probabilities : tensor of shape (n,)
     """
+    return values - segment_logsumexp(values, segments, n_segments)[segments]
+
+
+def segment_logsumexp(values, segments, n_segments):
+    """Compute log-sum-exp within groups of entries, shape (n_segments,)."""
     top = values.new_full((n_segments,), -torch.inf)
     top = top.scatter_reduce(0, segments, values.detach(), "amax")
-    shifted = values - top[segments]
-    total = values.new_zeros(n_segments).index_add(0, segments, shifted.exp())
-    return shifted - total.log()[segments]
+    total = values.new_zeros(n_segments)
+    return top + total.index_add(0, segments, (values - top[segments]).exp()).log()
 
 
 def valid_mass(probabilities, n_codes):

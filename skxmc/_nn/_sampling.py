@@ -7,7 +7,7 @@ from torch import nn
 
 from skxmc._codes import level_sizes, strides
 from skxmc._nn._candidates import Candidates, target_pairs
-from skxmc._nn._losses import probability_of_draws, segment_log_softmax
+from skxmc._nn._losses import probability_of_draws, segment_logsumexp
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._topk import topk_dense
 
@@ -53,11 +53,14 @@ class SamplingHead(nn.Module):
         )
         scored, parents = kept.children(self.group_size, self.n_labels)
         z = self.table(features[rows], scored)
+        true = z[scored.find(each, codes)]  # (n,)
         if self.n_others:
-            is_other = kept.nodes[parents] != own[scored.rows]
-            z = z + is_other * math.log((self.n_groups - 1) / self.n_others)
-        log_p = segment_log_softmax(z, scored.rows, len(codes))
-        return -log_p[scored.find(each, codes)].sum() / max(len(codes), 1)
+            is_other = kept.nodes != own[kept.rows]
+            raised = is_other * math.log((self.n_groups - 1) / self.n_others)
+            z = z + raised[parents]
+        del parents
+        total = segment_logsumexp(z, scored.rows, len(codes))
+        return (total - true).sum() / max(len(codes), 1)
 
     def rank(self, features, k):
         """Rank the k most probable labels."""
