@@ -215,7 +215,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         check_structure(X, "X")
         return _to_csr(_checked(self, X, reset=False))
 
-    def _read(self, X):
+    def _read(self, X, *, fitting=False):
         """Return X as numbers, whatever the estimator takes."""
         return X
 
@@ -223,7 +223,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """Return canonical X, indicator Y and the form of y, or in the form given."""
         _nn.check_callbacks(self.callbacks or ())
         _check_layer_sizes(self.hidden_layer_sizes)
-        X = self._read(X)
+        X = self._read(X, fitting=True)
         check_structure(X, "X")
         check_structure(y, "Y")
         _check_label_lists(y)

@@ -86,11 +86,6 @@ class DualRanker:
         """z_l of each label, a view."""
         return self.keys[:, : self.embedding_size]
 
-    @property
-    def table(self):
-        """[w_l, b_l] of each label, a view."""
-        return table_of(self.keys, self.embedding_size)
-
     def extended(self, outputs, bonus):
         """Return a ranker of more labels, as frequent as the median of those here.
 
@@ -133,10 +128,10 @@ class DualRanker:
         -------
         indices, probabilities : ndarrays of shape (n_rows, k)
         """
-        if self.calibrated[0] != dial:
-            # One assignment: other threads see the old pair or the new one.
-            self.calibrated = dial, self._calibrate(dial)
-        slope, intercept = self.calibrated[1]
+        calibrated = self.calibrated  # once: other threads may set another pair
+        if calibrated[0] != dial:
+            self.calibrated = calibrated = dial, self._calibrate(dial)
+        slope, intercept = calibrated[1]
         n_searched = min(max(k, N_CALIBRATED), len(self.keys))
         n_searched = n_searched if self.is_exclusive else k
         indices, scores = self._search(outputs, n_searched, dial)

@@ -77,12 +77,18 @@ def load_features(encoder):
     )
 
 
-def read_texts(encoder, texts, what):
+def load_tokenizer(encoder):
+    """Load the tokenizer of a `TextEncoder`."""
+    return _nn.load_tokenizer(encoder.name)
+
+
+def read_texts(encoder, tokenizer, texts, what):
     """Turn texts into tokens for a `TextEncoder`.
 
     Parameters
     ----------
     encoder : TextEncoder
+    tokenizer : transformers tokenizer
     texts : iterable of str
     what : str
         Name of the texts in errors.
@@ -106,5 +112,4 @@ def read_texts(encoder, texts, what):
             f"{what} holds {wrong[0]!r} of type {type(wrong[0]).__name__}, but "
             f"encoder={encoder.name!r} reads texts; pass a list of str."
         )
-    tokenizer = _nn.load_tokenizer(encoder.name)
     return _nn.tokenize(texts, tokenizer, encoder.max_length)

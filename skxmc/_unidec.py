@@ -35,6 +35,7 @@ from skxmc._targets import form_of
 from skxmc._text_encoder import (
     TextEncoder,
     load_features,
+    load_tokenizer,
     read_texts,
     text_encoder_of,
 )
@@ -463,13 +464,18 @@ class UniDECClassifier(
         text = text_encoder_of(self.encoder)
         if label_features is None or text is None:
             return check_label_features(label_features, n_labels, n_features)
-        tokens = read_texts(text, label_features, "label_features")
+        tokens = read_texts(text, self._tokenizer, label_features, "label_features")
         return check_n_rows(tokens, n_labels)
 
-    def _read(self, X):
+    def _read(self, X, *, fitting=False):
         """Return X, or the tokens of its texts."""
         text = text_encoder_of(self.encoder)
-        return X if text is None else read_texts(text, X, "X")
+        if text is None:
+            return X
+        if fitting:
+            # Kept: a model that is stored and opened elsewhere has to read texts too.
+            self._tokenizer = load_tokenizer(text)
+        return read_texts(text, self._tokenizer, X, "X")
 
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import pickle
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from skxmc import TextEncoder, UniDECClassifier, _nn
-from skxmc._text_encoder import load_features, read_texts
+from skxmc._text_encoder import load_features, load_tokenizer, read_texts
 from skxmc.metrics import precision_at_k
 
 WORDS = [f"word{i}" for i in range(40)]
@@ -89,7 +91,8 @@ def test_tokens_are_those_of_the_tokenizer(folder):
 def test_features_are_the_pooled_states_of_the_model(folder, pooling):
     features = load_features(TextEncoder(folder, pooling=pooling)).eval()
     texts = ["word1 word2 word3", "word4"]
-    tokens = read_texts(TextEncoder(folder), texts, "X")
+    encoder = TextEncoder(folder)
+    tokens = read_texts(encoder, load_tokenizer(encoder), texts, "X")
     found = _nn.Encoder(features, torch.device("cpu"))(tokens)
     bert = transformers.AutoModel.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -134,6 +137,17 @@ def test_a_name_is_an_encoder_and_zero_lr_leaves_the_model_as_it_is(folder, data
     for fitted, is_same in ((by_name, False), (kept, True)):
         after = fitted._encoder.module.features.model.state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before) == is_same
+
+
+def test_a_stored_model_reads_texts_without_the_folder(folder, data, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "model")
+    encoder = TextEncoder(str(copied), max_length=8)
+    fitted = model(folder, data, encoder=encoder, max_epochs=1).fit(*data[:2])
+    expected = fitted.predict_topk(data[2])
+    stored = pickle.dumps(fitted)
+    shutil.rmtree(copied)
+    for a, b in zip(pickle.loads(stored).predict_topk(data[2]), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_labels_can_be_added_by_their_texts(folder, data):

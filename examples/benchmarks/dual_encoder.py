@@ -54,7 +54,7 @@ def main():
         "figures": show_figures,
         "positives": lambda: compare("n_positives", (1, 3, 5)),
         "negatives": compare_negatives,
-        "refresh": lambda: compare("refresh_every", (1, 2, None)),
+        "refresh": lambda: compare("refresh_every", (1, 2, 5, None)),
         "losses": compare_losses,
         "parts": compare_parts,
         "pool": compare_pools,
@@ -63,13 +63,14 @@ def main():
         "zero_shot": find_new_labels,
         "scale": measure_scale,
     }
-    parser.add_argument("parts", nargs="+", choices=[*parts, "one_scale"])
+    alone = {"one_scale": measure_one_scale, "one_pool": measure_one_pool}
+    parser.add_argument("parts", nargs="+", choices=[*parts, *alone])
     parser.add_argument("--plot", help="file for the picture of the dial")
-    parser.add_argument("--n-labels", type=int, help="used by scale itself")
+    parser.add_argument("--size", type=int, help="used by scale and pool themselves")
     args = parser.parse_args()
     for part in args.parts:
-        if part == "one_scale":
-            measure_one_scale(args.n_labels)
+        if part in alone:
+            alone[part](args.size)
         elif part == "dial":
             show_dial(args.plot)
         else:
@@ -126,9 +127,17 @@ def compare_parts():
 
 
 def compare_pools():
-    print_claims_header("pool")
+    print_header("max_pool_size", "P@1/3/5", "PSP@1/3/5", "fit s", "peak GB")
     for size in (256, 512, 2048):
-        print_claim(f"max_pool_size={size}", {"max_pool_size": size})
+        run_alone("one_pool", size)
+
+
+def measure_one_pool(size):
+    """Fit with batches of 1024 rows, in a fresh process, for its peak of memory."""
+    model, seconds = fit_claim({"max_pool_size": size, "batch_size": 1024})
+    _, Y, X_test, Y_test, _ = claim_data()
+    scores = evaluate(Y, Y_test, model.predict_topk(X_test, k=5))
+    print_row(size, *scores, f"{seconds:.0f}", f"{peak_gigabytes():.2f}")
 
 
 def compare_labels():
@@ -223,9 +232,18 @@ def print_new(name, ranking, truth, n_seen):
 def measure_scale():
     print_header("labels", "ms a step", "peak GB", "of that data and start, GB")
     for n_labels in (10_000, 100_000, 1_000_000) * 2:
-        command = [sys.executable, __file__, "one_scale", "--n-labels", str(n_labels)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(done.stdout.strip(), flush=True)
+        run_alone("one_scale", n_labels)
+
+
+def run_alone(part, size):
+    """Measure in a fresh process, whose peak of memory is its own."""
+    command = [sys.executable, __file__, part, "--size", str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(done.stdout.strip(), flush=True)
+
+
+def peak_gigabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def measure_one_scale(n_labels):
@@ -233,17 +251,18 @@ def measure_one_scale(n_labels):
     X, Y = make_xmc_classification(
         *(20_000, 20_000, n_labels), n_labels_per_sample=5, random_state=0
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_gigabytes()
     params = {"embedding_size": 128, "hidden_layer_sizes": (128,), "max_epochs": 1}
     model, _ = fit(X, Y, None, n_components=128, index="exact", **params)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     n_steps = -(-X.shape[0] // model.batch_size)
     step = 1000 * model.history_[0]["dur"] / n_steps
-    print_row(f"{n_labels:,}", f"{step:.1f}", f"{peak:.2f}", f"{before:.2f}")
+    print_row(
+        f"{n_labels:,}", f"{step:.1f}", f"{peak_gigabytes():.2f}", f"{before:.2f}"
+    )
 
 
-def print_claims_header(what="setting"):
-    print_header(what, "P@1/3/5", "PSP@1/3/5", "fit s")
+def print_claims_header():
+    print_header("setting", "P@1/3/5", "PSP@1/3/5", "fit s")
 
 
 @cache

@@ -4,6 +4,7 @@
 scores of the defaults beside one-vs-all. The other parts change one thing at a time and
 score on a held-out fifth of the training rows, means of two seeds:
 
+clinc150  sizes of two heads, on the official validation part and the test part
 heads     product against one-vs-all as heads grow from 1 to 4
 order     label orders, for weak and strong encoders
 sizes     equal and unequal heads
@@ -33,6 +34,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parts = {
         "figures": show_figures,
+        "clinc150": compare_clinc150,
         "heads": compare_heads,
         "order": compare_orders,
         "sizes": compare_sizes,
@@ -76,6 +78,31 @@ def show_figures():
         row = f"{head:,}", f"{model.candidate_recall_:.3f}"
         times = f"{seconds:.1f}", epoch_time(model)
         print_row(name, setting, *scores, *times, *row)
+
+
+def compare_clinc150():
+    """Choose sizes on the official validation part, then score the test part."""
+    print_header("part", "heads", "accuracy, three seeds", "mean")
+    X, Y, X_test, Y_test = load("clinc150")
+    y, y_test = class_of(Y), class_of(Y_test)
+    n = X.shape[0] - 3000  # the validation part comes last
+    validation = X[:n], y[:n], X[n:], y[n:]
+    sizes = [(12, 13), (7, 22), (8, 19), (9, 17), (10, 15), (19, 8), (22, 7)]
+    for head_sizes in sizes:
+        print_seeds("validation", validation, {"head_sizes": head_sizes})
+    test = X, y, X_test, y_test
+    for params in ({"variant": "full"}, *({"head_sizes": s} for s in sizes[:2])):
+        print_seeds("test", test, params)
+
+
+def print_seeds(part, data, params):
+    X, y, X_test, y_test = data
+    scores = [
+        100 * fit(X, y, seed, params)[0].score(X_test, y_test) for seed in range(3)
+    ]
+    shown = " / ".join(f"{score:.2f}" for score in scores)
+    name = params.get("head_sizes", "one-vs-all")
+    print_row(part, name, shown, f"{np.mean(scores):.2f}")
 
 
 def compare_heads():
