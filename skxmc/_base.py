@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
-from skxmc._blocks import BLOCK_ROWS, padded_blocks
+from skxmc._blocks import BLOCK_ROWS
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
 from skxmc._validation import check_dense_fits, check_structure
@@ -61,7 +61,10 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _rank(self, X, k):
-        """Rank labels of a block of rows: (indices, scores in [0, 1]), both (n, k)."""
+        """Rank labels of a block of rows: (indices, scores in [0, 1]), both (n, k).
+
+        Each row alike, bit for bit, whatever other rows are in the block.
+        """
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
@@ -183,10 +186,8 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             "fit with sparse y for sparse predictions, or use predict_topk with a "
             "smaller k",
         )
-        parts = [
-            [part[:n_true] for part in self._rank(block, k)]
-            for block, n_true in padded_blocks(X)
-        ]
+        starts = range(0, X.shape[0], BLOCK_ROWS)
+        parts = [self._rank(X[start : start + BLOCK_ROWS], k) for start in starts]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def score(self, X, y):

@@ -12,7 +12,7 @@ from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
-from skxmc._neighbors import NeighborIndex
+from skxmc._neighbors import NeighborIndex, SparseNeighborIndex
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -23,6 +23,9 @@ from skxmc._recovery import (
 )
 from skxmc._ridge import fit_ridge
 from skxmc.metrics import precision_at_k
+
+# Cosines between rows are smaller than between codes, and tell less.
+_INPUT_SHARPENING = 8.0
 
 
 class DECLAREClassifier(BaseXMCClassifier):
@@ -35,7 +38,7 @@ class DECLAREClassifier(BaseXMCClassifier):
 
     Parameters
     ----------
-    n_components : int, default=512
+    n_components : int, default=256
         Length of the codes; at most the number of labels or rows.
     compression : {"svd", "predictable", "neighbors"}, default="svd"
         "predictable" keeps of twice as many SVD codes what X predicts best: better for
@@ -46,9 +49,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         The network is the ridge regression of the codes on X, with this penalty in
         units of the mean squared row norm of X, plus a perceptron that learns what
         the regression leaves over. None leaves the regression out.
-    hidden_layer_sizes : sequence of int, default=(256,)
-        Units of the perceptron's hidden layers. Empty: the ridge regression alone, for
-        which nothing is trained, or a linear network where `ridge_alpha` is None.
+    hidden_layer_sizes : sequence of int, default=()
+        Units of the perceptron's hidden layers. Empty: the ridge regression alone,
+        which is solved and not trained, or a linear network where `ridge_alpha` is
+        None.
     keys : {"predicted", "exact"}, default="predicted"
         What a prediction is compared with: the codes that the network predicts for the
         training rows, or their true codes. Predicted ones err like the query does.
@@ -64,6 +68,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         labels.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
+    input_weight : float, default=0.3
+        Share of the votes that go to the rows of X most similar to the input itself,
+        not to its code: they know rare labels that the codes leave out. 0 for none,
+        and then the rows of X are not kept.
     index : {"auto", "exact", "ivf", "hnsw"}, default="auto"
         How neighbours are searched: exactly, or by an approximate index of faiss.
         "auto" is exact up to 500 000 rows.
@@ -168,23 +176,25 @@ class DECLAREClassifier(BaseXMCClassifier):
         "sharpening": [Interval(Real, 0, None, closed="left")],
         "decoder": [StrOptions({"blend", "neighbors", "linear"})],
         "linear_weight": [Interval(Real, 0, 1, closed="both")],
+        "input_weight": [Interval(Real, 0, 1, closed="both")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
     }
 
     def __init__(
         self,
-        n_components=512,
+        n_components=256,
         *,
         compression="svd",
         rare_label_weight=0.0,
         ridge_alpha=3.0,
-        hidden_layer_sizes=(256,),
+        hidden_layer_sizes=(),
         keys="predicted",
         similarity="cosine",
         n_neighbors=50,
         sharpening=24.0,
         decoder="blend",
         linear_weight=0.4,
+        input_weight=0.3,
         index="auto",
         dropout=0.5,
         max_epochs=6,
@@ -213,6 +223,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.sharpening = sharpening
         self.decoder = decoder
         self.linear_weight = linear_weight
+        self.input_weight = input_weight
         self.index = index
         self.dropout = dropout
         self.max_epochs = max_epochs
@@ -252,6 +263,9 @@ class DECLAREClassifier(BaseXMCClassifier):
             kind=self.index,
             n_neighbors=self.n_neighbors,
         )
+        input_index = None
+        if self.input_weight:
+            input_index = SparseNeighborIndex(X[store.rows])
         return {
             "n_components_": n_components,
             "compression_ratio_": n_components / Y.shape[1],
@@ -263,6 +277,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             "_label_index": labels,
             "_store": store,
             "_index": index,
+            "_input_index": input_index,
         }
 
     def _start(self, X, Y, held_out, rng):
@@ -305,19 +320,30 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.decoder == "linear":
             indices, scores = self._label_index.search(codes, k)
             return indices, np.clip(scores, 0, 1)
-        store = self._store
-        n_keys = min(self.n_neighbors, len(store.key_rows))
-        keys, similarities = self._index.search(codes, n_keys)
-        taken = cap_multiplicities(store.count_of_key[keys], self.n_neighbors)
-        weights = neighbor_weights(similarities, self.sharpening, taken)
-        scores = vote(store.sets, store.set_of_key[keys], weights)
+        scores = self._count_votes(X, codes)
         if self.decoder == "blend":
             scores = blend_linear(
                 scores, codes, self._label_index.keys, self.linear_weight
             )
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
-        return rank_votes(scores, k, store.by_frequency)
+        return rank_votes(scores, k, self._store.by_frequency)
+
+    def _count_votes(self, X, codes):
+        """Return the votes of the neighbours of the codes, and of those of the rows."""
+        store = self._store
+        n_keys = min(self.n_neighbors, len(store.key_rows))
+        keys, similarities = self._index.search(codes, n_keys)
+        taken = cap_multiplicities(store.count_of_key[keys], self.n_neighbors)
+        weights = neighbor_weights(similarities, self.sharpening, taken)
+        votes = vote(store.sets, store.set_of_key[keys], weights)
+        if self._input_index is None or not self.input_weight:
+            return votes
+        n_rows = min(self.n_neighbors, len(store.rows))
+        rows, similarities = self._input_index.search(X, n_rows)
+        weights = neighbor_weights(similarities, _INPUT_SHARPENING)
+        own = vote(store.sets, store.set_of_row[rows], weights)
+        return (1 - self.input_weight) * votes + self.input_weight * own
 
     def model_size(self):
         """Compute the memory that the fitted model takes, by part.
@@ -325,12 +351,15 @@ class DECLAREClassifier(BaseXMCClassifier):
         Returns
         -------
         sizes : dict of str to int
-            Bytes of "network", "codes" (the keys and the linear decoder), "label_rows"
-            (the label sets of the training rows) and their sum, "total".
+            Bytes of "network", "input_rows" (of X, see `input_weight`), "codes" (the
+            keys and the linear decoder), "label_rows" (the label sets of the training
+            rows) and their sum, "total".
         """
         check_is_fitted(self)
+        rows = self._input_index.n_bytes if self._input_index else 0
         sizes = {
             "network": self._encoder.n_bytes,
+            "input_rows": rows,
             "codes": self._index.n_bytes + self._label_index.n_bytes,
             "label_rows": self._store.n_bytes,
         }

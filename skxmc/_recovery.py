@@ -28,6 +28,8 @@ class LabelStore:
         Row of Y that each key was made of.
     set_of_key, count_of_key : ndarray of shape (n_keys,), intp
         Label set of each key, and how many rows the key stands for.
+    rows, set_of_row : ndarray of shape (n_rows,), intp
+        The rows of Y that have labels, and their label sets.
     by_frequency : ndarray of shape (n_labels,), intp
         All labels, the most frequent first.
     """
@@ -35,10 +37,11 @@ class LabelStore:
     def __init__(self, Y, *, key_per_set):
         first, set_of_row = unique_label_rows(Y)
         self.sets = Y[first]
-        rows = first if key_per_set else np.arange(Y.shape[0])
-        has_label = np.diff(Y.indptr)[rows] > 0
-        # Without any label, one key that votes for nothing leaves something to search.
-        self.key_rows = rows[has_label] if has_label.any() else rows[:1]
+        # Without any label, one row that votes for nothing leaves something to search.
+        has_label = np.diff(Y.indptr) > 0
+        self.rows = np.flatnonzero(has_label) if has_label.any() else np.arange(1)
+        self.set_of_row = set_of_row[self.rows]
+        self.key_rows = np.intersect1d(first, self.rows) if key_per_set else self.rows
         self.set_of_key = set_of_row[self.key_rows]
         sizes = np.bincount(set_of_row)[self.set_of_key]
         self.count_of_key = sizes if key_per_set else np.ones_like(sizes)
@@ -49,11 +52,12 @@ class LabelStore:
     def n_bytes(self):
         """Memory in bytes."""
         sets = self.sets.data, self.sets.indices, self.sets.indptr
-        keys = self.key_rows, self.set_of_key, self.count_of_key, self.by_frequency
-        return sum(part.nbytes for part in (*sets, *keys))
+        keys = self.key_rows, self.set_of_key, self.count_of_key
+        rows = self.rows, self.set_of_row, self.by_frequency
+        return sum(part.nbytes for part in (*sets, *keys, *rows))
 
 
-def neighbor_weights(similarities, sharpening, counts):
+def neighbor_weights(similarities, sharpening, counts=1):
     """Turn similarities into weights that sum to 1 in each row.
 
     ``w_j ~ counts_j * max(s_j, 0) ** sharpening``; by counts alone where no similarity
@@ -65,7 +69,7 @@ def neighbor_weights(similarities, sharpening, counts):
         -inf for a neighbour that was not found.
     sharpening : float
         0 weighs all neighbours alike, 1 by similarity, more favours the nearest.
-    counts : ndarray of shape (n_samples, n_neighbors), int
+    counts : ndarray of shape (n_samples, n_neighbors), int, default=1
         How many training rows each neighbour stands for.
 
     Returns

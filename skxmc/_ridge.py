@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from skxmc import _nn
+
 # Targets solved together: bounds the memory of the iteration to a dozen
-# arrays of (n_features, 32), and keeps a row of them within a few cache lines.
-_BLOCK_TARGETS = 32
+# arrays of (n_features, 64), and keeps a row of them within a few cache lines.
+_BLOCK_TARGETS = 64
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -36,8 +38,8 @@ def fit_ridge(X, Z, alpha, *, tol=0.01, max_iter=100):
     Notes
     -----
     Conjugate gradients, preconditioned by the diagonal, on the normal equations of the
-    centred problem. X stays sparse: with m its mean row and ``1^T A`` the column sums,
-    ``(X - 1 m)^T A = X^T A - m^T (1^T A)``.
+    centred problem. X stays sparse: with m its mean row, ``(X - 1 m)^T (X - 1 m) P =
+    X^T (X P - 1 m P)``, as what is in brackets has columns of sum 0.
     """
     n_samples = X.shape[0]
     mean_x, mean_z = _mean(X), _mean(Z)
@@ -45,21 +47,21 @@ def fit_ridge(X, Z, alpha, *, tol=0.01, max_iter=100):
     penalty = np.float32(max(alpha * square.sum() / n_samples, _TINY))
     variance = np.maximum(square - n_samples * mean_x**2, 1e-6 * square)
     scale = (1 / (variance + penalty))[:, None].astype(np.float32)
-    Xt = X.T
-
-    def centred_product(A):
-        # A is centred too, which changes nothing but the size of what cancels.
-        A = A - _mean(A)
-        return Xt @ A - np.outer(mean_x, n_samples * _mean(A))
+    rows, columns = _nn.SparseProduct(X), _nn.SparseProduct(X.T.tocsr())
 
     def normal_matrix(P):
-        return centred_product(X @ P) + penalty * P
+        A = rows @ P
+        A -= mean_x @ P
+        product = columns @ A
+        product += penalty * P
+        return product
 
     weight = np.empty((X.shape[1], Z.shape[1]), dtype=np.float32)
     for start in range(0, Z.shape[1], _BLOCK_TARGETS):
         block = slice(start, start + _BLOCK_TARGETS)
+        target = columns @ (Z[:, block] - mean_z[block])
         weight[:, block] = _conjugate_gradients(
-            normal_matrix, centred_product(Z[:, block]), scale, tol, max_iter
+            normal_matrix, target, scale, tol, max_iter
         )
     return weight, mean_z - mean_x @ weight
 

@@ -12,6 +12,8 @@ import scipy.sparse as sp
 
 # Elements of a score matrix ranked at once; the temporaries are a few times that.
 _BLOCK_SIZE = 2**18
+# Rows of at least so many scores are searched by groups of scores.
+_MIN_WIDTH, _GROUP_SIZE = 1024, 64
 
 
 def check_k(k, n_labels):
@@ -74,7 +76,8 @@ def topk_dense(scores, k):
     n_rows = max(1, _BLOCK_SIZE // n_labels)
     for start in range(0, n_samples, n_rows):
         block = slice(start, start + n_rows)
-        indices[block], top_scores[block] = _topk_block(scores[block], k)
+        rank = _topk_wide if n_labels >= max(_MIN_WIDTH, 16 * k) else _topk_block
+        indices[block], top_scores[block] = rank(scores[block], k)
     return indices, top_scores
 
 
@@ -223,6 +226,31 @@ def _topk_block(scores, k):
         np.take_along_axis(indices, order, axis=1),
         np.take_along_axis(top_scores, order, axis=1),
     )
+
+
+def _topk_wide(scores, k):
+    """Rank as `_topk_block` does, after a cheap look at which scores can be ranked.
+
+    The columns are dealt into groups. The k-th best of the groups' maxima is a bound
+    that at least k scores reach, and few others: only those are ranked.
+    """
+    n_samples, n_labels = scores.shape
+    n_groups = max(2 * k, n_labels // _GROUP_SIZE)
+    size = n_labels // n_groups
+    dealt = scores[:, : size * n_groups].reshape(n_samples, size, n_groups)
+    maxima = dealt.max(axis=1)
+    bound = np.partition(maxima, n_groups - k, axis=1)[:, [n_groups - k]]
+    places = np.flatnonzero(scores >= bound)
+    if len(places) > scores.size // 8:  # many equal scores
+        return _topk_block(scores, k)
+    rows, columns = np.divmod(places, n_labels)
+    starts = np.searchsorted(rows, np.arange(n_samples + 1))
+    slots = np.arange(len(rows)) - starts[rows]
+    labels = np.zeros((n_samples, slots.max() + 1), dtype=np.intp)
+    few = np.full(labels.shape, -np.inf, dtype=scores.dtype)
+    labels[rows, slots], few[rows, slots] = columns, scores[rows, columns]
+    order, top_scores = _topk_block(few, k)
+    return np.take_along_axis(labels, order, axis=1), top_scores
 
 
 def _pad_rows(S, width):

@@ -21,7 +21,9 @@ ESTIMATORS = [
         decoder="neighbors",
         random_state=0,
     ),
-    DECLAREClassifier(hidden_layer_sizes=(), decoder="linear", random_state=0),
+    DECLAREClassifier(
+        hidden_layer_sizes=(32,), decoder="linear", input_weight=0, random_state=0
+    ),
     MultiHeadEncodingClassifier(random_state=0, **SMALL),
     MultiHeadEncodingClassifier(
         "cascade",

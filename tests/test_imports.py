@@ -72,6 +72,7 @@ ALLOWED = {
     "_compression": {"_pairs", "_ridge"},
     "_neighbors": {"_blocks", "_forked", "_pairs", "_topk"},
     "_recovery": {"_pairs", "_topk"},
+    "_ridge": {"_nn"},
     "_targets": {"_validation"},
     "metrics": {"_topk", "_validation"},
 }

@@ -4,9 +4,15 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skxmc import _neighbors
-from skxmc._neighbors import NeighborIndex, normalize_rows, search_exact
+from skxmc._neighbors import (
+    NeighborIndex,
+    SparseNeighborIndex,
+    normalize_rows,
+    search_exact,
+)
 
 FAISS = ["ivf", "hnsw"]
 N_NEIGHBORS = 10
@@ -177,3 +183,45 @@ def test_exact_recall_is_one_and_queries_are_unchanged():
     index.search(queries, 3)
     assert index.recall_ == 1
     assert np.array_equal(queries, before)
+
+
+def sparse_rows(n, seed, n_columns=50):
+    """Draw sparse rows, the first of them empty."""
+    rng = np.random.default_rng(seed)
+    dense = rng.standard_normal((n, n_columns)) * (rng.random((n, n_columns)) < 0.1)
+    dense[0] = 0
+    return sp.csr_array(dense.astype(np.float32))
+
+
+@pytest.mark.parametrize("shard_keys", [1, 60, 10_000])
+@pytest.mark.parametrize("k", [1, 20, 150])
+def test_sparse_search_finds_the_largest_cosines(shard_keys, k, monkeypatch):
+    monkeypatch.setattr(_neighbors, "_SHARD_KEYS", shard_keys)
+    keys, queries = sparse_rows(150, seed=0), sparse_rows(70, seed=1)
+    before = keys.data.copy(), queries.data.copy()
+    indices, similarities = SparseNeighborIndex(keys).search(queries, k)
+    cosines = normalize_rows(queries.toarray()) @ normalize_rows(keys.toarray()).T
+    best = -np.sort(-cosines, axis=1)[:, :k]
+    np.testing.assert_allclose(similarities, best, atol=1e-6)
+    found = np.take_along_axis(cosines, indices, axis=1)
+    np.testing.assert_allclose(found, similarities, atol=1e-6)
+    assert all(len(set(row)) == k for row in indices.tolist())
+    assert np.array_equal(keys.data, before[0])
+    assert np.array_equal(queries.data, before[1])
+
+
+def test_sparse_search_ranks_ties_by_the_order_of_the_keys():
+    keys = sp.csr_array(np.array([[0, 1], [1, 0], [0, 2], [0, 3]], dtype=np.float32))
+    query = sp.csr_array(np.array([[0, 5], [0, 0]], dtype=np.float32))
+    indices, similarities = SparseNeighborIndex(keys).search(query, 4)
+    assert indices.tolist() == [[0, 2, 3, 1], [0, 1, 2, 3]]
+    assert similarities.tolist() == [[1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_sparse_search_answers_a_row_alike_in_every_batch():
+    keys, queries = sparse_rows(300, seed=0), sparse_rows(90, seed=1)
+    index = SparseNeighborIndex(keys)
+    together = index.search(queries, 10)
+    for row in range(90):
+        alone = index.search(queries[[row]], 10)
+        assert_same(alone, [part[[row]] for part in together])

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skxmc._nn import SparseProduct
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._sparse import SparseLinear, SparseRows
 
@@ -163,3 +164,13 @@ def test_a_copied_module_trains_apart_from_the_original():
     assert (twin.weight < before).all()
     assert torch.equal(original.weight, before)
     assert len(original.weight.row_gradients) == 1
+
+
+@settings(deadline=None)
+@given(csr_rows(), st.integers(1, 5), st.data())
+def test_sparse_product_is_the_dense_one(X_and_dense, n_outputs, data):
+    X, dense = X_and_dense
+    A = data.draw(whole_numbers((N_COLUMNS, n_outputs)))
+    X = X.astype(np.float32)
+    X.data.flags.writeable = X.indices.flags.writeable = False
+    np.testing.assert_array_equal(SparseProduct(X) @ A, dense @ A)

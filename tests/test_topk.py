@@ -74,6 +74,21 @@ def test_topk_dense_sorts_each_row(scores, block_size, data):
     assert scores.tobytes() == before
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("n_values", [2, 50, 50_000])
+@pytest.mark.parametrize("k", [1, 5, 80])
+def test_topk_dense_ranks_wide_rows_as_a_stable_sort_does(dtype, n_values, k):
+    scores = np.random.RandomState(0).randint(n_values, size=(7, 3001)).astype(dtype)
+    scores[0] = -np.inf
+    scores[1, :2990] = -np.inf
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    indices, top_scores = topk_dense(scores, k)
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_array_equal(
+        top_scores, np.take_along_axis(scores, expected, axis=1)
+    )
+
+
 @settings(deadline=None)
 @given(csr_with_rows(), st.integers(1, 9), BLOCK_SIZES)
 def test_topk_csr_sorts_the_stored_entries_of_each_row(S_and_rows, k, block_size):

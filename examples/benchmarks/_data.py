@@ -1,15 +1,19 @@
 """What the benchmarks have in common: data, tables, versions."""
 
+import gzip
 import platform
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import sklearn
-from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import normalize
 
-from skxmc.datasets import load_dataset
+from skxmc.datasets import get_data_home, load_dataset
 from skxmc.metrics import (
     label_propensities,
     precision_at_k,
@@ -64,3 +68,28 @@ def print_header(*cells):
     print(f"{versions}; {platform.machine()}\n")
     print_row(*cells)
     print_row(*("---" for _ in cells))
+
+
+def texts_of_labels(name, X):
+    """Return the TF-IDF of names and texts of the labels, in the columns of X."""
+    folder = Path(get_data_home()) / name
+    names, texts, words = (
+        read_lines(folder / f"{part}.txt.gz")
+        for part in ("labels", "label_texts", "features")
+    )
+    documents = [f"{name} . {text}" for name, text in zip(names, texts, strict=True)]
+    counter = CountVectorizer(vocabulary={word: i for i, word in enumerate(words)})
+    counts = as_csr(counter.transform(documents)).astype(np.float32)
+    counts.data = 1 + np.log(counts.data)
+    n_rows = np.bincount(X.indices, minlength=X.shape[1])
+    idf = np.log((1 + X.shape[0]) / (1 + n_rows)) + 1
+    return as_csr(normalize(counts.multiply(idf[None]))).astype(np.float32)
+
+
+def read_lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.read().split("\n")[:-1]
+
+
+def as_csr(M):
+    return sp.csr_array(M)

@@ -18,24 +18,21 @@ of training, ``scale`` times steps up to a million labels.
 """
 
 import argparse
-import gzip
 import resource
 import subprocess
 import sys
 import time
 import warnings
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from _data import evaluate, load, print_header, print_row
+from _data import as_csr, evaluate, load, print_header, print_row, texts_of_labels
 from sklearn.base import clone
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
 from skxmc import UniDECClassifier
-from skxmc.datasets import get_data_home, make_xmc_classification
+from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
 # The largest sum of PSP@1, 3 and 5 on rows held out of training.
@@ -82,7 +79,9 @@ def show_figures():
     print_header("set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s")
     for name in ("bibtex", "delicious", "rcv1sub1", "clinc150", "debian-depends"):
         X, Y, X_test, Y_test = load(name)
-        labels = texts_of_labels(X) if name == "debian-depends" else None
+        labels = (
+            texts_of_labels("debian-depends", X) if name == "debian-depends" else None
+        )
         model, seconds = fit(X, Y, labels)
         settings = {"default": {}}
         if labels is not None:
@@ -153,7 +152,7 @@ def compare_labels():
 
 def show_dial(plot=None):
     X, Y, X_test, Y_test = load("debian-depends")
-    model, _ = fit(X, Y, texts_of_labels(X))
+    model, _ = fit(X, Y, texts_of_labels("debian-depends", X))
     print_header("encoder_weight", "popularity", "P@1/3/5", "PSP@1/3/5")
     points = []
     for weight, popularity in DIALS:
@@ -184,7 +183,7 @@ def draw_dial(points, file):
 def find_new_labels():
     """Hide a twentieth of the labels that three test rows have, and look for them."""
     X, Y, X_test, Y_test = map(as_csr, load("debian-depends"))
-    texts = texts_of_labels(X)
+    texts = texts_of_labels("debian-depends", X)
     often = np.flatnonzero(Y_test.sum(axis=0) >= 3)
     rng = np.random.default_rng(0)
     hidden = np.sort(rng.choice(often, len(often) // 20, replace=False))
@@ -276,7 +275,7 @@ def claim_data():
     kept = np.flatnonzero(Y[train].sum(axis=0))
     Y, Y_test = as_csr(Y[train][:, kept]), as_csr(Y[test][:, kept])
     labelled = np.flatnonzero(np.diff(Y_test.indptr))
-    texts = texts_of_labels(X)[kept]
+    texts = texts_of_labels("debian-depends", X)[kept]
     return X[train], Y, X[test][labelled], Y_test[labelled], texts
 
 
@@ -319,31 +318,6 @@ def turned(model, params):
     other = clone(model)
     vars(other).update(vars(model))
     return other.set_params(**params)
-
-
-def texts_of_labels(X):
-    """Return the TF-IDF of names and texts of debian-depends, in the columns of X."""
-    folder = Path(get_data_home()) / "debian-depends"
-    names, texts, words = (
-        read_lines(folder / f"{part}.txt.gz")
-        for part in ("labels", "label_texts", "features")
-    )
-    documents = [f"{name} . {text}" for name, text in zip(names, texts, strict=True)]
-    counter = CountVectorizer(vocabulary={word: i for i, word in enumerate(words)})
-    counts = as_csr(counter.transform(documents)).astype(np.float32)
-    counts.data = 1 + np.log(counts.data)
-    n_rows = np.bincount(X.indices, minlength=X.shape[1])
-    idf = np.log((1 + X.shape[0]) / (1 + n_rows)) + 1
-    return as_csr(normalize(counts.multiply(idf[None]))).astype(np.float32)
-
-
-def read_lines(path):
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return file.read().split("\n")[:-1]
-
-
-def as_csr(M):
-    return sp.csr_array(M)
 
 
 if __name__ == "__main__":

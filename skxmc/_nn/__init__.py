@@ -10,6 +10,7 @@ from skxmc._nn._multihead import Features, MultiHeadNet, candidate_recall
 from skxmc._nn._net import check_callbacks, train
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
+from skxmc._nn._sparse import SparseProduct
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
 
@@ -30,6 +31,7 @@ __all__ = [
     "SamplingHead",
     "SparseDataset",
     "SparseEncoder",
+    "SparseProduct",
     "TextFeatures",
     "Tower",
     "candidate_recall",
