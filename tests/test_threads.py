@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import StepThreads, limited_threads, n_available
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_threads_that_overlap_find_the_count_of_before(first_out):
 FORK_SCRIPT = """
 import multiprocessing, sys, warnings
 import torch
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import StepThreads, limited_threads, n_available
 
 A = torch.ones(600, 600)
 
@@ -119,3 +119,43 @@ def test_a_fork_of_a_process_that_used_threads_computes_on_one_and_warns_once():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["parent 2", "child [1, 1] 1 True"]
+
+
+def test_what_was_available_is_known_within_the_limit():
+    assert n_available() == 2
+    with limited_threads(True):
+        assert n_available() == 2
+
+
+def counts_of_steps(n_steps, seconds, n_threads=2):
+    """Run steps that take ``seconds(number, threads)``; return the threads of each."""
+    now, counts = [0.0], []
+    steps = StepThreads(n_threads, clock=lambda: now[0])
+    for number in range(n_steps):
+        counts.append(steps.begin())
+        now[0] += seconds(number, counts[-1])
+        steps.end()
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [(0.1, 0.06, 2), (0.1, 0.098, 1), (0.1, 2.0, 1), (1e-3, 1e-4, 1)],
+)
+def test_steps_take_all_threads_where_these_are_clearly_faster(one, two, expected):
+    counts = counts_of_steps(1000, lambda _, threads: one if threads == 1 else two)
+    share = sum(count == expected for count in counts) / len(counts)
+    assert share > 0.97
+
+
+def test_steps_leave_the_threads_once_another_process_keeps_a_core_busy():
+    def seconds(number, threads):
+        return {1: 0.1, 2: 0.06 if number < 2000 else 2.0}[threads]
+
+    counts = counts_of_steps(20_000, seconds)
+    assert counts[1000] == 2
+    assert sum(count == 2 for count in counts[6000:]) < 10
+
+
+def test_steps_on_one_thread_need_no_trial():
+    assert set(counts_of_steps(500, lambda *_: 0.1, n_threads=1)) == {1}

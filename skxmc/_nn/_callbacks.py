@@ -2,11 +2,15 @@
 
 import math
 
+import torch
 from skorch.callbacks import Callback
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from skxmc._nn._threads import StepThreads, n_available
 from skxmc.exceptions import TrainingDivergedError
+
+_MIN_THREADED_ROWS = 100
 
 
 class StopTraining(Exception):
@@ -33,6 +37,32 @@ class StopOnDivergence(Callback):
             f"{len(net.history[-1, 'batches'])}, at lr={net.lr}; try a lower lr or "
             "rescale X."
         )
+
+
+class ChooseThreads(Callback):
+    """Run steps on as many threads as they are fastest on, within `limited_threads`.
+
+    Whole batches only: the products of a smaller one are rounded differently by
+    different numbers of threads, and what a seed gives must not depend on the time of
+    day.
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        """Begin with a trial."""
+        self.steps_ = StepThreads(n_available())
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Set the threads of a step."""
+        n_rows = len(batch[0])
+        self.is_whole_ = training and n_rows == net.batch_size >= _MIN_THREADED_ROWS
+        if self.is_whole_:
+            torch.set_num_threads(self.steps_.begin())
+
+    def on_batch_end(self, net, **kwargs):
+        """Go back to one thread."""
+        if self.is_whole_:
+            self.steps_.end()
+            torch.set_num_threads(1)
 
 
 class MonitorPrecision(Callback):

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from torch.optim.lr_scheduler import LambdaLR
 
 from skxmc._nn._callbacks import (
+    ChooseThreads,
     ShowProgress,
     StopOnDivergence,
     StopTraining,
@@ -22,9 +23,6 @@ from skxmc._nn._data import whole_batch
 from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._threads import limited_threads
-
-# Below so many multiply-adds of dense layers in a step, one thread is the fastest.
-_MIN_PARALLEL_WORK = 10**9
 
 
 class SparseNet(NeuralNet):
@@ -108,6 +106,7 @@ def train(
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
             StopOnDivergence(),
+            *([ChooseThreads()] if str(device) == "cpu" else []),
             schedule,
             *callbacks,
             *([ShowProgress(n_batches)] if verbose else []),
@@ -117,10 +116,9 @@ def train(
     )
     seed_generators(module, _generator(device, seed))
     try:
-        is_small = _step_work(module, batch_size) < _MIN_PARALLEL_WORK
         # numpy's threads, woken by a callback that scores, would spin beside the steps.
         with (
-            limited_threads(is_small),
+            limited_threads(one_thread=True),
             threadpool_limits(1, user_api="blas"),
             _own_global_generator(module, device, seed),
         ):
@@ -203,9 +201,3 @@ def _own_global_generator(module, device, seed):
 
 def _generator(device, seed):
     return torch.Generator(device=device).manual_seed(seed)
-
-
-def _step_work(module, batch_size):
-    # Forward and backward are three products of each dense layer's size.
-    layers = (m for m in module.modules() if isinstance(m, torch.nn.Linear))
-    return 3 * batch_size * sum(layer.weight.numel() for layer in layers)

@@ -2,6 +2,8 @@
 
 import torch
 
+from skxmc._nn._threads import thread_count
+
 # 1024 rows of 256 float32 are 1 MiB: the gradient of a block, and what is computed
 # from it, stay in a processor's second-level cache.
 _BLOCK_ROWS = 1024
@@ -39,7 +41,9 @@ class RowSparseAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure=None):
         """Take one step on all parameters and return the closure's loss."""
-        loss = super().step(closure)
+        # On several threads torch's step rounds otherwise where their shares end.
+        with thread_count(1):
+            loss = super().step(closure)
         for group in self.param_groups:
             for table in group["params"]:
                 gradients = getattr(table, "row_gradients", None)

@@ -1,6 +1,7 @@
-"""Thread counts of torch, set for a while and put back."""
+"""Thread counts of torch, set for a while and put back, or chosen by trial."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 import torch
@@ -50,3 +51,83 @@ def _leave():
         # parallel when multiprocessing sends a model back.
         if not openmp_is_broken():
             torch.set_num_threads(_process["n_threads"])
+
+
+@contextmanager
+def thread_count(count):
+    """Compute on so many threads within a block of `limited_threads`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def n_available():
+    """Return how many torch threads were set before `limited_threads` was entered."""
+    with _lock:
+        return _process["n_threads"] if _process["users"] else torch.get_num_threads()
+
+
+# Steps that are timed on one thread, then on all; and steps until the next trial, which
+# doubles as long as the outcome is the same.
+_N_TIMED, _FIRST_INTERVAL, _LAST_INTERVAL = 3, 100, 3200
+_MIN_SECONDS = 2e-3  # of a step, below which threads never pay
+
+
+class StepThreads:
+    """Choose by trial whether steps of training are faster on all threads than on one.
+
+    Where nothing else keeps a core busy they are, if steps are large; where something
+    does, OpenMP's threads wait for each other by spinning, and steps take many times as
+    long. Which it is can change at any time, so trials are repeated.
+
+    Parameters
+    ----------
+    n_threads : int
+        What "all" is.
+    clock : callable
+        Returns seconds.
+    """
+
+    def __init__(self, n_threads, clock=time.perf_counter):
+        self.n_threads, self.clock = n_threads, clock
+        self.chosen, self.interval = 1, _FIRST_INTERVAL
+        self.n_left = 1  # the first step of all is slower than the others
+        self.times = {1: [], n_threads: []}
+
+    def begin(self):
+        """Return the number of threads for the step that begins."""
+        self.count = self.chosen
+        if self.n_left == 0 and self.n_threads > 1:
+            is_first_half = len(self.times[1]) < _N_TIMED
+            self.count = 1 if is_first_half else self.n_threads
+        self.start = self.clock()
+        return self.count
+
+    def end(self):
+        """Take note of the time of the step."""
+        if self.n_threads == 1:
+            return
+        if self.n_left:
+            self.n_left -= 1
+            return
+        self.times[self.count].append(self.clock() - self.start)
+        one, all_ = self.times[1], self.times[self.n_threads]
+        if len(one) < _N_TIMED:
+            return
+        best = min(one)
+        is_clear = best < _MIN_SECONDS or (all_ and all_[-1] > 1.5 * best)
+        if is_clear:
+            self._choose(1)
+        elif len(all_) == _N_TIMED:
+            self._choose(self.n_threads if min(all_) < 0.9 * best else 1)
+
+    def _choose(self, count):
+        same = count == self.chosen
+        self.interval = (
+            min(2 * self.interval, _LAST_INTERVAL) if same else (_FIRST_INTERVAL)
+        )
+        self.chosen, self.n_left = count, self.interval
+        self.times = {1: [], self.n_threads: []}
