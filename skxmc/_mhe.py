@@ -23,8 +23,13 @@ from skxmc._features import start_features
 from skxmc._label_order import order_labels
 from skxmc.metrics import precision_at_k
 
+# More heads save nothing where all labels are scored at once.
+_MAX_ONE_HEAD = 1024
+
 # By default a cascade scores so many labels a row, in this many groups, or more.
 _N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
+# In training a quarter of them does as well, in less than half the time.
+_N_TRAINED = 256
 
 # Training rows that the recall of the candidates is measured on, if none is held out.
 _N_RECALL_ROWS = 4096
@@ -52,8 +57,10 @@ class MultiHeadEncodingClassifier(
           others. For 1-D y, and to train features for something else.
         - "full": one-vs-all, the baseline.
         - "auto": "product" for 1-D y, "cascade" for an indicator.
-    n_heads : int, default=2
-        Number of digits. One makes "product" and "cascade" one-vs-all.
+    n_heads : int or None, default=None
+        Number of digits. One makes "product" and "cascade" one-vs-all. By default two
+        or, of at most 1024 labels, one: more heads would save little there, and they
+        cost precision.
     head_sizes : sequence of int or None, default=None
         Values that each digit can take, the most significant first, in place of
         `n_heads`; the first is cut to what the labels need. By default they are equal,
@@ -66,7 +73,8 @@ class MultiHeadEncodingClassifier(
         number of training rows, or by a permutation: the label of each number.
     n_candidate_groups : int or None, default=None
         Nodes of a level whose children "cascade" scores. By default 10, or as many as
-        have 1024 children if that is more.
+        have 1024 children if that is more; of more than 1024 labels, as many as have
+        256 children in training.
     n_sampled_groups : int, default=4
         Groups that "sampling" tells each label apart from, its own among them.
     n_shortlist : int, default=100
@@ -193,7 +201,7 @@ class MultiHeadEncodingClassifier(
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "variant": [StrOptions({"auto", "product", "cascade", "sampling", "full"})],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left"), None],
         "head_sizes": ["array-like", None],
         "label_order": [
             StrOptions({"natural", "random", "frequency", "cluster"}),
@@ -212,7 +220,7 @@ class MultiHeadEncodingClassifier(
         self,
         variant="auto",
         *,
-        n_heads=2,
+        n_heads=None,
         head_sizes=None,
         label_order="cluster",
         n_candidate_groups=None,
@@ -341,7 +349,8 @@ class MultiHeadEncodingClassifier(
         if self.head_sizes is not None:
             return fit_head_sizes(self.head_sizes, n_labels)
         automatic = cascade_sizes if variant == "cascade" else balanced_sizes
-        return automatic(n_labels, self.n_heads)
+        n_heads = self.n_heads or (1 if n_labels <= _MAX_ONE_HEAD else 2)
+        return automatic(n_labels, n_heads)
 
     def _start_features(self, X, Y, form, rng):
         """Make the part of the network that maps rows to features."""
@@ -376,15 +385,16 @@ class MultiHeadEncodingClassifier(
                 n_shortlist=0 if form.is_single_label else self.n_shortlist,
                 n_draws=n_draws,
             )
-        n_candidates = self.n_candidate_groups
+        n_candidates = n_trained = self.n_candidate_groups
         if n_candidates is None:
-            n_candidates = max(_MIN_CANDIDATE_GROUPS, -(-_N_CANDIDATES // sizes[-1]))
+            n_candidates, n_trained = candidate_groups(Y.shape[1], sizes[-1])
         return _nn.CascadeHead(
             n_features,
             sizes,
             counts,
             n_samples=n_samples,
             n_candidates=n_candidates,
+            n_trained=n_trained,
             is_single_label=form.is_single_label,
         )
 
@@ -433,6 +443,14 @@ class MultiHeadEncodingClassifier(
             "one_vs_all": one_vs_all,
             "ratio": head / one_vs_all,
         }
+
+
+def candidate_groups(n_labels, group_size):
+    """Choose how many groups are scored in prediction, and in training."""
+    n_candidates = max(_MIN_CANDIDATE_GROUPS, -(-_N_CANDIDATES // group_size))
+    if n_labels <= _N_CANDIDATES:
+        return n_candidates, n_candidates  # all at once, in one dense product
+    return n_candidates, -(-_N_TRAINED // group_size)
 
 
 def features_of(init, n_features):

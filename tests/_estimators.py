@@ -24,7 +24,7 @@ ESTIMATORS = [
     DECLAREClassifier(
         hidden_layer_sizes=(32,), decoder="linear", input_weight=0, random_state=0
     ),
-    MultiHeadEncodingClassifier(random_state=0, **SMALL),
+    MultiHeadEncodingClassifier(n_heads=2, random_state=0, **SMALL),
     MultiHeadEncodingClassifier(
         "cascade",
         n_heads=3,
@@ -35,7 +35,7 @@ ESTIMATORS = [
         **SMALL | {"max_epochs": 20},
     ),
     MultiHeadEncodingClassifier(
-        "sampling", n_sampled_groups=2, random_state=0, **SMALL
+        "sampling", n_heads=2, n_sampled_groups=2, random_state=0, **SMALL
     ),
     UniDECClassifier(random_state=0, **SMALL),
     UniDECClassifier(

@@ -18,8 +18,8 @@ class CascadeHead(nn.Module):
 
     The first level is an ordinary layer. Of each further level a `LabelTable` scores
     the children of the best `n_candidates` nodes of the level above, in training those
-    of all true nodes too. The probability of a label is the product of those along its
-    path. With a single level this is one-vs-all.
+    of the best `n_trained` and of all true nodes. The probability of a label is the
+    product of those along its path. With a single level this is one-vs-all.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class CascadeHead(nn.Module):
         Number of training rows.
     n_candidates : int
         Nodes of a level whose children are scored.
+    n_trained : int
+        The same in training, beside the true nodes; fewer do.
     is_single_label : bool
         Whether siblings exclude each other (softmax) or not (a sigmoid each).
     """
@@ -45,12 +47,14 @@ class CascadeHead(nn.Module):
         *,
         n_samples,
         n_candidates,
+        n_trained,
         is_single_label,
     ):
         super().__init__()
         self.head_sizes, self.n_labels = head_sizes, len(counts[-1])
         self.level_sizes = level_sizes(self.n_labels, head_sizes)
-        self.n_candidates, self.is_single_label = n_candidates, is_single_label
+        self.n_candidates, self.n_trained = n_candidates, n_trained
+        self.is_single_label = is_single_label
         bias = prior_bias(counts[0], n_samples, is_single_label)
         self.root = prior_layer(bias, n_features)
         self.tables = nn.ModuleList()
@@ -126,8 +130,9 @@ class CascadeHead(nn.Module):
         if true is not None and self.is_single_label:
             # A softmax among siblings learns nothing from the children of other nodes.
             return [true]
-        best = _best_nodes(scored, log_p, self.n_candidates)
-        return [best] if true is None else [true, best]
+        if true is None:
+            return [_best_nodes(scored, log_p, self.n_candidates)]
+        return [true, _best_nodes(scored, log_p, self.n_trained)]
 
     def _level_loss(self, level, true):
         (scored, z, own, above), (rows, nodes) = level, true
