@@ -222,7 +222,7 @@ def class_of(Y):
 
 
 def fit(X, y, seed, params):
-    """Return a fitted model of two heads or as many as told, and the seconds it took."""
+    """Return a fitted model, of two heads if not told, and the seconds it took."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
         start = time.perf_counter()
