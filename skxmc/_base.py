@@ -1,5 +1,6 @@
 """What all estimators share: the contract with scikit-learn and with sparse labels."""
 
+import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS
+from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
 from skxmc._validation import check_dense_fits, check_structure
@@ -86,10 +88,13 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             The fitted estimator.
         """
         with unchanged_on_error(self):
+            if self.warm_start:
+                self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y)
             device = _nn.resolve_device(self.device)
             rng = check_random_state(self.random_state)
             fitted = self._fit_model(X, Y, form, device, rng)
+        vars(self).pop("storage_", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self
 
@@ -209,6 +214,49 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if not self._form.is_single_label:
             return precision_at_k(y, ranking, k=1)
         return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
+
+    def compress(self, storage="int8"):
+        """Make a model whose numbers take fewer bits.
+
+        It predicts nearly the same, on the CPU, and cannot be trained further. Weights,
+        codes and neighbours are decoded where they are read, so that memory shrinks as
+        stored files do; an approximate index stays as it is.
+
+        Parameters
+        ----------
+        storage : {"int8", "float16"}, default="int8"
+            8 bits with a scale for each 64 numbers, or 16.
+
+        Returns
+        -------
+        model : object
+            A copy of the fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `storage` is unknown, or the model is compressed already.
+        """
+        check_is_fitted(self)
+        if storage not in STORAGES:
+            raise ValueError(
+                f"storage={storage!r} is unknown; pass one of {[*STORAGES]}."
+            )
+        self._check_trainable()
+        small = copy.copy(self)
+        for name, value in vars(self).items():
+            if hasattr(value, "compressed"):
+                setattr(small, name, value.compressed(storage))
+        small.storage_ = storage
+        return small
+
+    def _check_trainable(self):
+        """Raise ValueError for a compressed model, whose numbers are rounded."""
+        if getattr(self, "storage_", None) is not None:
+            raise ValueError(
+                f"This model is compressed to {self.storage_!r}, so it can only "
+                "predict; train or compress the model that it was made of."
+            )
 
     def _check_X(self, X):
         """Return the rows to predict as canonical CSR, float32."""

@@ -1,5 +1,6 @@
 """Ranking by a dual encoder and a classifier at once: one inner product a label."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.sparse as sp
 from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
 from skxmc._neighbors import NeighborIndex
 from skxmc._pairs import holds_labels
+from skxmc._stored import StoredRows
 from skxmc._topk import fill_ranking
 
 # Labels of each row that probabilities are calibrated on; of classes that exclude each
@@ -83,8 +85,17 @@ class DualRanker:
 
     @property
     def label_vectors(self):
-        """z_l of each label, a view."""
-        return self.keys[:, : self.embedding_size]
+        """z_l of each label."""
+        return self.keys[:][:, : self.embedding_size]
+
+    def compressed(self, storage):
+        """Return a ranker whose keys are stored in fewer bits, but for their biases."""
+        small = copy.copy(self)
+        small.index = self.index.compressed(storage, n_exact=3)
+        small.outputs = StoredRows(self.outputs, storage)
+        dial = self.calibrated[0]
+        small.calibrated = dial, small._calibrate(dial)
+        return small
 
     def extended(self, outputs, bonus):
         """Return a ranker of more labels, as frequent as the median of those here.
@@ -151,7 +162,7 @@ class DualRanker:
     def _calibrate(self, dial):
         """Return the slope and intercept that make probabilities of scores."""
         k = min(N_CALIBRATED, len(self.keys))
-        indices, scores = self._search(self.outputs, k, dial)
+        indices, scores = self._search(self.outputs[:], k, dial)
         truth, found = holds_labels(self.truth, indices), indices >= 0
         if self.is_exclusive:
             return fit_temperature(scores, truth), 0.0

@@ -466,6 +466,7 @@ def features_of(init, n_features):
             "init is not fitted. clone, pipelines and searches take the fit away: wrap "
             "it in sklearn.frozen.FrozenEstimator."
         )
+    source._check_trainable()
     features = source._encoder.module.features
     if features.n_features != n_features:
         raise ValueError(

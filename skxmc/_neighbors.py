@@ -1,11 +1,14 @@
 """Nearest neighbours by inner product or cosine: the only module that uses faiss."""
 
+import copy
+
 import numpy as np
 import scipy.sparse as sp
 
 from skxmc._blocks import BLOCK_ROWS
 from skxmc._forked import openmp_is_broken
 from skxmc._pairs import pair_products
+from skxmc._stored import StoredRows, chunks
 from skxmc._topk import topk_dense
 
 # Keys compared at once: 64 queries x 16384 float32 scores are 4 MiB.
@@ -16,8 +19,8 @@ _N_SPARE = 64
 _MAX_EXACT_KEYS = 500_000
 _RECALL_GOAL = 0.95
 _N_RECALL_QUERIES = 256
-# Sparse keys compared at once: with 64 queries 32 MiB of similarities.
-_SHARD_KEYS = 2**17
+# Sparse keys compared at once: with 64 queries 16 MiB of similarities.
+_SHARD_KEYS = 2**16
 
 
 class NeighborIndex:
@@ -87,6 +90,16 @@ class NeighborIndex:
             return search_exact(queries, self.keys, k, max_norm=self.max_norm)
         return _search_faiss(self.index, queries, k)
 
+    def compressed(self, storage, n_exact=0):
+        """Return an index of the same keys in fewer bits, see `StoredRows`.
+
+        An approximate index is copied as it is, with keys of its own.
+        """
+        small = copy.copy(self)
+        small.keys = StoredRows(self.keys, storage, n_exact)
+        small.max_norm = largest_norm(small.keys)
+        return small
+
     @property
     def n_bytes(self):
         """Memory of the keys in bytes."""
@@ -116,10 +129,9 @@ class SparseNeighborIndex:
     """
 
     def __init__(self, keys):
-        self.n_keys = keys.shape[0]
         self.shards = [
             sp.csc_array(_unit_rows(keys[start : start + _SHARD_KEYS]))
-            for start in range(0, self.n_keys, _SHARD_KEYS)
+            for start in range(0, keys.shape[0], _SHARD_KEYS)
         ]
 
     def search(self, queries, k):
@@ -155,9 +167,15 @@ class SparseNeighborIndex:
         dense[:, :n_queries] = queries[:, columns].T.toarray()
         best = _Ranking(n_queries)
         for number, shard in enumerate(self.shards):
-            products = (shard[:, columns] @ dense).T[:n_queries]
+            products = (_columns_of(shard, columns) @ dense).T[:n_queries]
             best.merge(np.ascontiguousarray(products), number * _SHARD_KEYS, k)
         return best.indices, best.scores
+
+    def compressed(self, storage):
+        """Return an index of the same keys with cosines of 8 or 16 bits."""
+        small = copy.copy(self)
+        small.shards = [_StoredColumns(shard, storage) for shard in self.shards]
+        return small
 
     @property
     def n_bytes(self):
@@ -167,6 +185,31 @@ class SparseNeighborIndex:
             for shard in self.shards
             for part in (shard.data, shard.indices, shard.indptr)
         )
+
+
+class _StoredColumns:
+    """Columns of at most `_SHARD_KEYS` unit rows, in 3 or 4 bytes an entry."""
+
+    def __init__(self, shard, storage):
+        self.shape, self.indptr = shard.shape, shard.indptr
+        self.indices = shard.indices.astype(np.uint16)
+        self.scale = 1.0 if storage == "float16" else 1 / 127
+        data = shard.data / np.float32(self.scale)
+        self.data = (data if storage == "float16" else np.rint(data)).astype(storage)
+
+    def __getitem__(self, columns):
+        """Return some columns as csc_array."""
+        starts, stops = self.indptr[columns], self.indptr[columns + 1]
+        indptr = np.append(0, np.cumsum(stops - starts)).astype(self.indptr.dtype)
+        places = np.arange(indptr[-1])
+        places += np.repeat(starts - indptr[:-1], stops - starts)
+        data = self.data[places].astype(np.float32) * np.float32(self.scale)
+        indices = self.indices[places].astype(self.indptr.dtype)
+        return sp.csc_array((data, indices, indptr), (self.shape[0], len(columns)))
+
+
+def _columns_of(shard, columns):
+    return shard[:, columns] if sp.issparse(shard) else shard[columns]
 
 
 class _Ranking:
@@ -239,8 +282,9 @@ def _search_block(queries, keys, k, max_norm):
     rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
     slack = 2 * rounding * np.sqrt(_square_norms(queries))
     for row in np.flatnonzero(rough[:, k - 1] - rough[:, -1] <= slack):
-        close = keys @ queries[row] >= rough[row, k - 1] - slack[row]
-        some = np.flatnonzero(close)[None]
+        goal = rough[row, k - 1] - slack[row]
+        close = [part @ queries[row] >= goal for part in chunks(keys)]
+        some = np.flatnonzero(np.concatenate(close))[None]
         indices[row], scores[row] = _rank_exactly(queries[[row]], keys, some, k)
     return indices, scores
 
@@ -271,7 +315,9 @@ def normalize_rows(A, out=None):
 
 def largest_norm(A):
     """Return the largest Euclidean norm of a row."""
-    return float(np.sqrt(_square_norms(A).max(initial=0)))
+    return float(
+        np.sqrt(max((_square_norms(part).max() for part in chunks(A)), default=0))
+    )
 
 
 def _square_norms(A):

@@ -24,13 +24,13 @@ class LabelStore:
     ----------
     sets : csr_array of shape (n_sets, n_labels)
         The distinct label sets.
-    key_rows : ndarray of shape (n_keys,), intp
+    key_rows : ndarray of shape (n_keys,), int32
         Row of Y that each key was made of.
-    set_of_key, count_of_key : ndarray of shape (n_keys,), intp
+    set_of_key, count_of_key : ndarray of shape (n_keys,), int32
         Label set of each key, and how many rows the key stands for.
-    rows, set_of_row : ndarray of shape (n_rows,), intp
+    rows, set_of_row : ndarray of shape (n_rows,), int32
         The rows of Y that have labels, and their label sets.
-    by_frequency : ndarray of shape (n_labels,), intp
+    by_frequency : ndarray of shape (n_labels,), int32
         All labels, the most frequent first.
     """
 
@@ -47,6 +47,9 @@ class LabelStore:
         self.count_of_key = sizes if key_per_set else np.ones_like(sizes)
         frequency = np.bincount(Y.indices, minlength=Y.shape[1])
         self.by_frequency = np.argsort(-frequency, kind="stable")
+        for name, numbers in vars(self).items():
+            if name != "sets":
+                setattr(self, name, numbers.astype(np.int32))
 
     @property
     def n_bytes(self):

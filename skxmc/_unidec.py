@@ -122,7 +122,7 @@ class UniDECClassifier(
         Highest learning rate of the classifier's vectors; None for `lr`.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
-    max_epochs : int, default=7
+    max_epochs : int, default=4
         Passes over the training rows.
     batch_size : int, default=256
         Rows in a training step.
@@ -273,7 +273,7 @@ class UniDECClassifier(
         encoder=None,
         classifier_lr=None,
         dropout=0.5,
-        max_epochs=7,
+        max_epochs=4,
         batch_size=256,
         lr=5e-3,
         weight_decay=0.0,
@@ -544,6 +544,7 @@ class UniDECClassifier(
         self : object
             The fitted estimator.
         """
+        self._check_trainable()
         is_first = not hasattr(self, "_ranker")
         with unchanged_on_error(self):
             self._validate_params()
@@ -583,6 +584,7 @@ class UniDECClassifier(
             The fitted estimator, whose predictions have n_new_labels more columns.
         """
         check_is_fitted(self)
+        self._check_trainable()
         new = self._check_label_features(label_features, None, self.n_features_in_)
         if text_encoder_of(self.encoder) is None:
             scale = self._encoder.module.input_scale

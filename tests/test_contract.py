@@ -33,6 +33,11 @@ def data():
     return X[:300], Y[:300], X[300:], Y[300:]
 
 
+def assert_equal(ranking, expected):
+    for got, wanted in zip(ranking, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 @each_estimator
 def test_learns_a_problem_that_can_be_learned(estimator, data):
     X, Y, X_test, Y_test = data
@@ -167,6 +172,39 @@ def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
     for copy in (pickle.loads(pickle.dumps(fitted)), mapped):
         for got, wanted in zip(copy.predict_topk(X_test, k=3), expected, strict=True):
             np.testing.assert_array_equal(got, wanted)
+
+
+@each_estimator
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_a_compressed_model_predicts_nearly_the_same(estimator, data, storage):
+    X, Y, X_test, _ = data
+    model = clone(estimator).fit(X, Y)
+    size, before = len(pickle.dumps(model)), model.predict_topk(X_test, k=3)
+    small = model.compress(storage)
+    assert type(small) is type(model)
+    assert small.get_params() == model.get_params()
+    indices, scores = small.predict_topk(X_test, k=3)
+    assert np.mean(indices[:, 0] == before[0][:, 0]) > 0.95
+    np.testing.assert_allclose(scores[:, 0], before[1][:, 0], atol=0.05)
+    assert len(pickle.dumps(small)) < size
+    again = pickle.loads(pickle.dumps(small)).predict_topk(X_test, k=3)
+    assert_equal(again, (indices, scores))
+    assert_equal(model.predict_topk(X_test, k=3), before)
+    one = small.predict_topk(X_test[:1], k=3)
+    assert_equal(one, (indices[:1], scores[:1]))
+
+
+@each_estimator
+def test_a_compressed_model_is_not_trained_further(estimator, data):
+    X, Y, *_ = data
+    small = clone(estimator).fit(X, Y).compress()
+    with pytest.raises(ValueError, match="compressed to 'int8'"):
+        small.compress("float16")
+    with pytest.raises(ValueError, match="compressed to 'int8'"):
+        small.set_params(warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="storage='int4' is unknown"):
+        clone(estimator).fit(X, Y).compress("int4")
+    small.set_params(warm_start=False).fit(X, Y).compress()
 
 
 @each_estimator

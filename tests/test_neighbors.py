@@ -225,3 +225,30 @@ def test_sparse_search_answers_a_row_alike_in_every_batch():
     for row in range(90):
         alone = index.search(queries[[row]], 10)
         assert_same(alone, [part[[row]] for part in together])
+
+
+@pytest.mark.parametrize(("storage", "error"), [("float16", 1e-3), ("int8", 1e-2)])
+def test_compressed_sparse_keys_have_nearly_the_same_cosines(storage, error):
+    keys, queries = sparse_rows(200, seed=0), sparse_rows(30, seed=1)
+    index = SparseNeighborIndex(keys)
+    small = index.compressed(storage)
+    assert small.n_bytes < 0.62 * index.n_bytes
+    cosines = normalize_rows(queries.toarray()) @ normalize_rows(keys.toarray()).T
+    indices, similarities = small.search(queries, 200)
+    found = np.take_along_axis(cosines, indices, axis=1)
+    np.testing.assert_allclose(similarities, found, atol=error)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("n_keys", [50, 5000])
+def test_a_compressed_index_searches_the_rounded_keys_exactly(similarity, n_keys):
+    index = make(clustered(n_keys), "exact", similarity).compressed("int8")
+    queries = clustered(20, seed=1)
+    indices, scores = index.search(queries, 7)
+    if similarity == "cosine":
+        queries = normalize_rows(queries)
+    products = queries @ index.keys[:].T
+    best = -np.sort(-products, axis=1)[:, :7]
+    np.testing.assert_allclose(scores, best, rtol=1e-5)
+    found = np.take_along_axis(products, indices, axis=1)
+    np.testing.assert_allclose(found, best, rtol=1e-5)

@@ -79,15 +79,15 @@ class CascadeHead(nn.Module):
             loss = loss + self._level_loss(level, pair)
         return loss / len(targets)
 
-    def rank(self, features, k):
-        """Rank the k most probable labels."""
-        candidates, log_p = self.score(features)
+    def rank(self, features, k, n_rows=None):
+        """Rank the k most probable labels of the first rows; the others are padding."""
+        candidates, log_p = self.score(features, n_rows)
         if candidates is None:
             codes, log_p = topk_dense(log_p.cpu().numpy(), k)
             return codes, np.exp(np.minimum(log_p, 0))
         return rank_candidates(candidates, log_p, k, self.by_frequency)
 
-    def score(self, features):
+    def score(self, features, n_rows=None):
         """Score the labels below the best nodes.
 
         Returns
@@ -97,22 +97,23 @@ class CascadeHead(nn.Module):
         log_p : tensor of shape (n_pairs,) or (n_rows, n_labels)
             Their log-probabilities.
         """
-        *_, (candidates, _, own, above) = self._levels(features)
+        *_, (candidates, _, own, above) = self._levels(features, n_rows=n_rows)
         return candidates, own + above
 
-    def _levels(self, features, true=None):
+    def _levels(self, features, true=None, n_rows=None):
         """Yield, level by level, what is scored and how.
 
         That is the candidates (None: all nodes of the first level), their logits,
         log-probabilities given their parents, and the parents' log-probabilities.
         """
-        z = self.root(features)  # (n_rows, l_1)
+        z = self.root(features)[:n_rows]  # (n_rows, l_1)
+        n_rows = len(z)
         own = z.log_softmax(1) if self.is_single_label else F.logsigmoid(z.detach())
         yield None, z, own, 0.0
         scored, log_p = None, own.detach()
         for level, table in enumerate(self.tables):
             chosen = self._choose(scored, log_p, true and true[level])
-            kept = Candidates.union(len(features), self.level_sizes[level], *chosen)
+            kept = Candidates.union(n_rows, self.level_sizes[level], *chosen)
             above = _look_up(scored, log_p, kept)  # (n_kept,)
             n_nodes = self.level_sizes[level + 1]
             scored, parents = kept.children(self.head_sizes[level + 1], n_nodes)

@@ -7,8 +7,20 @@ import numpy as np
 import torch
 
 from skxmc._blocks import BLOCK_ROWS, padded_blocks
-from skxmc._nn._sparse import SparseRows
+from skxmc._nn._modules import SparseEncoder, SteadyLinear
+from skxmc._nn._sparse import SparseLinear, SparseRows
+from skxmc._nn._tables import LabelTable
 from skxmc._nn._threads import limited_threads
+from skxmc._stored import StoredRows
+
+# What `Encoder.compressed` stores in fewer bits, where it has so many numbers.
+_STORED = {
+    SparseLinear: "weight",
+    SparseEncoder: "linear_weight",
+    SteadyLinear: "weight",
+    LabelTable: "weight",
+}
+_MIN_STORED = 2**14
 
 
 class Encoder:
@@ -52,16 +64,28 @@ class Encoder:
         parts = []
         with limited_threads(one_thread=True), torch.inference_mode():
             for block, n_true in padded_blocks(X):
-                ranking = self.module.rank(
-                    SparseRows.from_csr(block).to(self.device), k
-                )
-                parts.append([part[:n_true] for part in ranking])
+                x = SparseRows.from_csr(block).to(self.device)
+                parts.append(self.module.rank(x, k, n_true))
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+    def compressed(self, storage):
+        """Return an encoder on the CPU with large weights in fewer bits."""
+        module = copy.deepcopy(self.module).cpu()
+        for layer in module.modules():
+            name = _STORED.get(type(layer))
+            weight = name and getattr(layer, name)
+            if weight is not None and weight.numel() >= _MIN_STORED:
+                delattr(layer, name)
+                setattr(layer, name, StoredRows(weight.detach().numpy(), storage))
+        return Encoder(module, torch.device("cpu"))
 
     @property
     def n_bytes(self):
         """Memory of the weights in bytes."""
-        return sum(p.numel() * p.element_size() for p in self.module.parameters())
+        weights = [*self.module.parameters()]
+        for layer in self.module.modules():
+            weights += [w for w in vars(layer).values() if isinstance(w, StoredRows)]
+        return sum(w.nbytes for w in weights)
 
     def __getstate__(self):
         on_cpu = self.device.type == "cpu"

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skxmc._nn._sparse import SparseLinear
+from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
 _MIN_PACKED_OUTPUTS = 64
@@ -29,6 +30,10 @@ def steady_linear(h, weight, bias=None):
     For few outputs, MKL's result depends on where in memory a row begins. With rows
     that are a multiple of 64 bytes long, all begin alike.
     """
+    if isinstance(weight, StoredRows):
+        parts = [steady_linear(h, torch.from_numpy(part)) for part in chunks(weight)]
+        out = torch.cat(parts, dim=1)
+        return out if bias is None else out + bias
     if len(weight) < _MIN_PACKED_OUTPUTS:
         n_missing = -h.shape[1] % 16
         h, weight = (F.pad(part, (0, n_missing)) for part in (h, weight))

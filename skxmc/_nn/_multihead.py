@@ -86,9 +86,9 @@ class MultiHeadNet(nn.Module):
         """Compute the loss of the head; targets are the codes of the true labels."""
         return self.head.loss(features, targets)
 
-    def rank(self, x, k):
-        """Rank the k most probable labels of each row: (codes, probabilities)."""
-        return self.head.rank(self.features(x), k)
+    def rank(self, x, k, n_rows=None):
+        """Rank the k most probable labels of the first rows: (codes, probabilities)."""
+        return self.head.rank(self.features(x), k, n_rows)
 
 
 def candidate_recall(encoder, X, targets):

@@ -87,16 +87,16 @@ class ProductHead(nn.Module):
             loss = loss + F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
         return loss / len(targets)
 
-    def rank(self, features, k):
-        """Rank the k most probable labels."""
+    def rank(self, features, k, n_rows=None):
+        """Rank the k most probable labels of the first rows; the others are padding."""
         if self.table is not None:
-            candidates, log_p = self.score(features)
+            candidates, log_p = self.score(features, n_rows)
             return rank_candidates(candidates, log_p, k, self.by_frequency)
-        heads = _to_exact(self.log_probabilities(features))
+        heads = _to_exact(self.log_probabilities(features), n_rows)
         codes, log_p = product_topk(heads, k, self.n_labels)
         return codes, probability_of_draws(log_p, self.n_draws)
 
-    def score(self, features):
+    def score(self, features, n_rows=None):
         """Score the shortlist.
 
         Returns
@@ -108,8 +108,9 @@ class ProductHead(nn.Module):
         """
         if self.table is None:
             return None, None
-        chosen = self._shortlist(self.log_probabilities(features))
-        candidates = Candidates.union(len(features), self.n_labels, chosen)
+        heads = [log_p[:n_rows] for log_p in self.log_probabilities(features)]
+        chosen = self._shortlist(heads)
+        candidates = Candidates.union(len(heads[0]), self.n_labels, chosen)
         return candidates, F.logsigmoid(self.table(features, candidates))
 
     def _shortlist(self, heads):
@@ -119,5 +120,5 @@ class ProductHead(nn.Module):
         return tuple(part.to(heads[0].device) for part in pair)
 
 
-def _to_exact(heads):
-    return [exact_scores(log_p.cpu().numpy()) for log_p in heads]
+def _to_exact(heads, n_rows=None):
+    return [exact_scores(log_p[:n_rows].cpu().numpy()) for log_p in heads]

@@ -62,13 +62,13 @@ class SamplingHead(nn.Module):
         total = segment_logsumexp(z, scored.rows, len(codes))
         return (total - true).sum() / max(len(codes), 1)
 
-    def rank(self, features, k):
-        """Rank the k most probable labels."""
-        log_p = self.table.all_scores(features).log_softmax(1)
+    def rank(self, features, k, n_rows=None):
+        """Rank the k most probable labels of the first rows; the others are padding."""
+        log_p = self.table.all_scores(features)[:n_rows].log_softmax(1)
         codes, log_p = topk_dense(log_p.cpu().numpy(), k)
         return codes, probability_of_draws(log_p, self.n_draws)
 
-    def score(self, features):
+    def score(self, features, n_rows=None):
         """Return (None, None): all labels are scored, and no list of them is made."""
         return None, None
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skxmc._nn._threads import limited_threads
+from skxmc._stored import StoredRows
 
 # Below so many multiply-adds, one thread is the fastest.
 _MIN_PARALLEL_WORK = 10**8
@@ -52,7 +53,11 @@ class SparseRows:
         return SparseRows(self.indices, self.offsets, self.values * factor)
 
     def matmul(self, weight):
-        """Multiply with a dense (n_columns, n_outputs) tensor."""
+        """Multiply with a dense (n_columns, n_outputs) tensor, or `StoredRows`."""
+        if isinstance(weight, StoredRows):
+            columns, indices = torch.unique(self.indices, return_inverse=True)
+            few = SparseRows(indices, self.offsets, self.values)
+            return few.matmul(torch.from_numpy(weight[columns.numpy()]))
         return F.embedding_bag(
             self.indices,
             weight,
@@ -179,8 +184,13 @@ class SparseLinear(nn.Module):
 
     def forward(self, x):
         """Map `SparseRows` (n_rows, in_features) to (n_rows, out_features)."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        if is_trained(self.weight):
             # Set here, not in __init__: a copied parameter loses its attributes.
             vars(self.weight).setdefault("row_gradients", [])
             return _SparseMatmul.apply(self.weight, x)
         return x.matmul(self.weight)
+
+
+def is_trained(weight):
+    """Whether a gradient of a parameter is wanted; not of `StoredRows`."""
+    return torch.is_grad_enabled() and getattr(weight, "requires_grad", False)

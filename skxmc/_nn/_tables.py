@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from skxmc._nn._modules import steady_linear
-from skxmc._nn._sparse import DenseGradient, RowGradient, SparseRows
+from skxmc._nn._sparse import DenseGradient, RowGradient, SparseRows, is_trained
+from skxmc._stored import StoredRows
 
 _HAVE_SAMPLED_PRODUCT = ("cpu", "cuda")
 
@@ -57,7 +58,7 @@ class LabelTable(nn.Module):
     def forward(self, features, candidates):
         """Score `candidates`, tensor of shape (n_pairs,); features are (n_rows, d)."""
         features = with_ones(features)
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        if is_trained(self.weight):
             # Set here, not in __init__: a copied parameter loses its attributes.
             vars(self.weight).setdefault("row_gradients", [])
             return _PairProducts.apply(self.weight, features, candidates)
@@ -66,7 +67,7 @@ class LabelTable(nn.Module):
     def pool_scores(self, features, pool):
         """Score the labels `pool`, all different, for all rows: (n_rows, n_pool)."""
         features = with_ones(features)
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        if is_trained(self.weight):
             vars(self.weight).setdefault("row_gradients", [])
             return _PoolProducts.apply(self.weight, features, pool)
         return features @ self.weight[pool].T
@@ -101,10 +102,17 @@ def pair_products(weight, features, candidates):
     """Compute ``features[row] @ weight[node]`` for each candidate.
 
     Each product is computed by itself, so that it is rounded alike in every batch; or
-    all of them at once, where all are wanted in every batch.
+    all of them at once, where all are wanted in every batch. Of more features than the
+    candidates have rows, the last are those of padding.
     """
     if candidates.is_complete:
-        return steady_linear(features, weight).flatten()
+        return steady_linear(features, weight)[: candidates.n_rows].flatten()
+    features = features[: candidates.n_rows]
+    if isinstance(weight, StoredRows):
+        nodes, places = torch.unique(candidates.nodes, return_inverse=True)
+        weight = torch.from_numpy(weight[nodes.numpy()])
+        rows, n_rows = candidates.rows, candidates.n_rows
+        candidates = type(candidates)(rows, places, n_rows, len(nodes))
     if weight.device.type not in _HAVE_SAMPLED_PRODUCT:
         return (features[candidates.rows] * weight[candidates.nodes]).sum(1)
     offsets, nodes = candidates.offsets, candidates.nodes

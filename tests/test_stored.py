@@ -1,0 +1,65 @@
+"""Numbers in fewer bits, against the numbers themselves."""
+
+import numpy as np
+import pytest
+
+from skxmc._stored import STORAGES, StoredRows, chunks
+
+each_storage = pytest.mark.parametrize("storage", STORAGES)
+
+
+def matrix(shape=(300, 150), seed=0):
+    """Draw rows of very different sizes, one of them zero."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal(shape) * 10.0 ** rng.integers(-2, 3, size=(shape[0], 1))
+    A[1] = 0
+    return A.astype(np.float32)
+
+
+@each_storage
+@pytest.mark.parametrize("n_columns", [0, 1, 63, 64, 150])
+def test_entries_are_rounded_no_further_than_said(storage, n_columns):
+    A = matrix((50, n_columns))
+    decoded = np.asarray(StoredRows(A, storage))
+    assert decoded.dtype == np.float32
+    assert decoded.shape == A.shape
+    for start in range(0, n_columns, 64):
+        part, given = decoded[:, start : start + 64], A[:, start : start + 64]
+        largest = np.abs(given).max(axis=1, keepdims=True)
+        error = {
+            "int8": 0.5001 * largest / 127,
+            "float16": np.abs(given) * 2**-11 + 1e-7,
+        }[storage]
+        assert (np.abs(part - given) <= error).all()
+
+
+@each_storage
+@pytest.mark.parametrize(
+    "rows", [slice(3, 9), np.array([7, 2, 2]), slice(None), np.array([], dtype=int)]
+)
+def test_rows_are_decoded_alike_however_they_are_read(storage, rows):
+    A = StoredRows(matrix(), storage, n_exact=2)
+    assert np.array_equal(A[rows], np.asarray(A)[rows])
+
+
+@each_storage
+def test_the_last_columns_can_be_kept_as_they_are(storage):
+    A = matrix()
+    assert np.array_equal(StoredRows(A, storage, n_exact=3)[:][:, -3:], A[:, -3:])
+
+
+@pytest.mark.parametrize(("storage", "share"), [("float16", 0.5), ("int8", 0.32)])
+def test_less_memory_is_taken(storage, share):
+    A = matrix((300, 640))
+    assert StoredRows(A, storage).nbytes < share * A.nbytes + 1
+
+
+def test_what_float16_cannot_hold_stays_finite():
+    A = np.array([[1e30, -1e30]], dtype=np.float32)
+    assert StoredRows(A, "float16")[:].tolist() == [[65504, -65504]]
+
+
+def test_chunks_are_all_rows():
+    A = matrix((9000, 3))
+    assert np.array_equal(np.concatenate([*chunks(A)]), A)
+    assert len([*chunks(A)]) == 3
