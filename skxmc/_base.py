@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS
+from skxmc._memory import ProblemSize
 from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
@@ -35,7 +36,8 @@ _N_SHOWN_ROWS = 512
 class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     """Template of the estimators: validation, containers, training options.
 
-    A subclass adds its parameters and two hooks, `_fit_model` and `_rank`.
+    A subclass adds its parameters and three hooks: `_fit_model`, `_rank` and
+    `_memory_of`.
     """
 
     _parameter_constraints: dict = {
@@ -94,7 +96,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             device = _nn.resolve_device(self.device)
             rng = check_random_state(self.random_state)
             fitted = self._fit_model(X, Y, form, device, rng)
-        vars(self).pop("storage_", None)
+        self.__dict__.pop("storage_", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self
 
@@ -249,6 +251,43 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
                 setattr(small, name, value.compressed(storage))
         small.storage_ = storage
         return small
+
+    def estimate_memory(
+        self,
+        n_samples,
+        n_features,
+        n_labels,
+        *,
+        n_nonzero=50,
+        n_labels_per_sample=5,
+    ):
+        """Estimate what `fit` will take before it starts.
+
+        Parameters
+        ----------
+        n_samples, n_features, n_labels : int
+            Shapes of the data.
+        n_nonzero : float, default=50
+            Mean number of non-zero features of a row.
+        n_labels_per_sample : float, default=5
+            Mean number of labels of a row.
+
+        Returns
+        -------
+        sizes : dict of str to int
+            Bytes of "data" (X and Y as CSR, float32), of the fitted "model", and of the
+            "peak" of `fit`, beside the data.
+        """
+        size = ProblemSize(
+            n_samples, n_features, n_labels, n_nonzero, n_labels_per_sample
+        )
+        model, peak = self._memory_of(size)
+        data = size.x_bytes + size.y_bytes
+        return {"data": data, "model": int(model), "peak": int(max(model, peak))}
+
+    @abstractmethod
+    def _memory_of(self, size):
+        """Return the bytes of the fitted model, and the peak of fitting it."""
 
     def _check_trainable(self):
         """Raise ValueError for a compressed model, whose numbers are rounded."""

@@ -12,7 +12,8 @@ from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
-from skxmc._neighbors import NeighborIndex, SparseNeighborIndex
+from skxmc._memory import array_bytes, layer_bytes, ridge_bytes, svd_bytes
+from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -314,6 +315,28 @@ class DECLAREClassifier(BaseXMCClassifier):
             linear=linear,
             seed=rng.randint(2**31),
         )
+
+    def _memory_of(self, size):
+        n, d, n_labels = size.n_samples, size.n_features, size.n_labels
+        c = min(self.n_components, n, n_labels)
+        svd, codes = svd_bytes(size, c)
+        weights, ridge = 0, 0
+        if self.ridge_alpha is not None:
+            weights, ridge = array_bytes(d, c), ridge_bytes(size, c)
+        layers, optimizer = layer_bytes(d, self.hidden_layer_sizes, c)
+        decoder = array_bytes(n_labels, c)
+        network = weights + layers
+        rows = size.x_bytes if self.input_weight else 0
+        label_rows = size.y_bytes + 16 * n + 4 * n_labels
+        keys = index_bytes(self.index, n, c)
+        model = network + decoder + keys + rows + label_rows
+        peak = max(
+            svd,
+            codes + ridge,
+            codes + network + decoder + optimizer,
+            model + rows,  # normalised, then turned into columns
+        )
+        return model, peak
 
     def _rank(self, X, k):
         codes = self._encoder(X)

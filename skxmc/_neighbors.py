@@ -117,6 +117,12 @@ class NeighborIndex:
             self.index = _faiss().deserialize_index(self.index)
 
 
+def index_bytes(kind, n_keys, n_components):
+    """Return the bytes of an index before it is made: faiss keeps keys of its own."""
+    is_exact = kind == "exact" or (kind == "auto" and n_keys <= _MAX_EXACT_KEYS)
+    return 4 * n_keys * n_components * (1 if is_exact else 2)
+
+
 class SparseNeighborIndex:
     """Sparse keys that are searched for those of largest cosine with a query.
 

@@ -31,6 +31,13 @@ from skxmc._label_features import (
     check_n_rows,
     describe_labels,
 )
+from skxmc._memory import (
+    array_bytes,
+    centroid_bytes,
+    layer_bytes,
+    linear_features_bytes,
+)
+from skxmc._neighbors import index_bytes
 from skxmc._targets import form_of
 from skxmc._text_encoder import (
     TextEncoder,
@@ -520,6 +527,29 @@ class UniDECClassifier(
         # A part that no loss has trained has nothing to say.
         weight = {0: 0.0, 1: 1.0}.get(self.loss_weight, float(self.encoder_weight))
         return Dial(weight, float(self.popularity))
+
+    def _memory_of(self, size):
+        if self.encoder is not None:
+            raise ValueError(
+                f"encoder={type(self.encoder).__name__} has a size of its own, which "
+                "is not known here; estimate_memory needs encoder=None."
+            )
+        d, n_labels = size.n_features, size.n_labels
+        fitting, weights, n_linear = linear_features_bytes(
+            size, self.n_components, self.ridge_alpha
+        )
+        layers, optimizer = layer_bytes(d, self.hidden_layer_sizes)
+        n_features = n_linear + (self.hidden_layer_sizes or (0,))[-1]
+        embedding = array_bytes(d + n_features, self.embedding_size)
+        keys = n_labels, self.embedding_size + n_features + 3
+        descriptions = 0
+        if self.centroid_weight or self.label_features is None:
+            descriptions = centroid_bytes(size, self.n_centroid_features)
+        tower = weights + layers + embedding
+        model = tower + descriptions + index_bytes(self.index, *keys)
+        training = tower + optimizer + descriptions + array_bytes(*keys) + size.y_bytes
+        start = 3 * descriptions + 2 * size.x_bytes
+        return model, max(start, descriptions + fitting, training)
 
     def _rank(self, X, k):
         return self._ranker.rank(self._encoder(X), k, self._dial())

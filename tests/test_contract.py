@@ -208,6 +208,26 @@ def test_a_compressed_model_is_not_trained_further(estimator, data):
 
 
 @each_estimator
+@pytest.mark.parametrize("n_labels", [40, 1300])
+def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
+    X, Y = make_xmc_classification(
+        2000, 5000, n_labels, label_skew=0, n_labels_per_sample=6, random_state=0
+    )
+    model = clone(estimator).set_params(max_epochs=1)
+    sizes = model.estimate_memory(
+        *(X.shape[0], X.shape[1], n_labels),
+        n_nonzero=X.nnz / X.shape[0],
+        n_labels_per_sample=Y.nnz / X.shape[0],
+    )
+    taken = len(pickle.dumps(model.fit(X, Y)))
+    # What calibrates probabilities, and code, are not part of the estimate.
+    assert 0.75 * taken < sizes["model"] < 1.25 * taken
+    assert sizes["peak"] >= sizes["model"]
+    held = sum(part.nbytes for M in (X, Y) for part in (M.data, M.indices, M.indptr))
+    assert sizes["data"] == pytest.approx(held, rel=0.2)
+
+
+@each_estimator
 def test_grid_search_over_a_text_pipeline_with_sparse_y(estimator):
     words = ["red", "green", "blue", "wine", "apple", "car", "house", "tree"]
     rng = np.random.default_rng(0)

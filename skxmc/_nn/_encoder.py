@@ -73,7 +73,9 @@ class Encoder:
         module = copy.deepcopy(self.module).cpu()
         for layer in module.modules():
             name = _STORED.get(type(layer))
-            weight = name and getattr(layer, name)
+            if name is None:
+                continue
+            weight = getattr(layer, name)
             if weight is not None and weight.numel() >= _MIN_STORED:
                 delattr(layer, name)
                 setattr(layer, name, StoredRows(weight.detach().numpy(), storage))

@@ -95,7 +95,7 @@ class StepThreads:
         self.n_threads, self.clock = n_threads, clock
         self.chosen, self.interval = 1, _FIRST_INTERVAL
         self.n_left = 1  # the first step of all is slower than the others
-        self.times = {1: [], n_threads: []}
+        self.times: dict[int, list[float]] = {1: [], n_threads: []}
 
     def begin(self):
         """Return the number of threads for the step that begins."""

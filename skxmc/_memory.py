@@ -1,0 +1,81 @@
+"""How much memory a fit will take: what its large arrays add up to, stage by stage."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+_FLOAT = 4
+_SPARSE = 8  # a float32 and an int32 index
+# Beside the codes wanted, the randomised SVD draws ten; see `svd_codes`.
+_N_OVERSAMPLES = 10
+_BLOCK_TARGETS = 64  # of the ridge regression
+
+
+class ProblemSize(NamedTuple):
+    """Shapes of the data, and what a row holds on average."""
+
+    n_samples: int
+    n_features: int
+    n_labels: int
+    n_nonzero: float
+    n_labels_per_sample: float
+
+    @property
+    def x_bytes(self):
+        """Bytes of X as CSR."""
+        return int(self.n_samples * (_SPARSE * self.n_nonzero + 4))
+
+    @property
+    def y_bytes(self):
+        """Bytes of Y as CSR."""
+        return int(self.n_samples * (_SPARSE * self.n_labels_per_sample + 4))
+
+
+def array_bytes(*shape):
+    """Return the bytes of a float32 array."""
+    total = _FLOAT
+    for length in shape:
+        total *= length
+    return int(total)
+
+
+def svd_bytes(size, n_components):
+    """Return the peak of computing codes of the label rows, and the bytes of them."""
+    smaller = min(size.n_samples, size.n_labels)
+    width = min(n_components + _N_OVERSAMPLES, smaller)
+    codes = array_bytes(size.n_samples, min(n_components, smaller))
+    iteration = 3 * array_bytes(smaller, width)
+    return size.y_bytes + max(iteration, 3 * codes), codes
+
+
+def ridge_bytes(size, n_targets):
+    """Return the peak of the ridge regression beside its targets, with the weights."""
+    block = min(_BLOCK_TARGETS, n_targets)
+    rows = 2 * array_bytes(size.n_samples, block)
+    columns = 6 * array_bytes(size.n_features, block)
+    return array_bytes(size.n_features, n_targets) + size.x_bytes + rows + columns
+
+
+def linear_features_bytes(size, n_components, alpha):
+    """Return the peak of fitting the linear features, their bytes and their number."""
+    n_targets = min(n_components, size.n_samples, size.n_labels)
+    if alpha is None or not n_targets:
+        return 0, 0, 0
+    svd, codes = svd_bytes(size, n_components)
+    weights = array_bytes(size.n_features, n_targets)
+    return max(svd, codes + ridge_bytes(size, n_targets)), weights, n_targets
+
+
+def centroid_bytes(size, n_strongest):
+    """Return the bytes of the labels' centroids, cut to their strongest features."""
+    most = size.n_samples * size.n_labels_per_sample * size.n_nonzero
+    return int(_SPARSE * min(size.n_labels * n_strongest, most))
+
+
+def layer_bytes(n_in, hidden_layer_sizes, n_out=None):
+    """Return the bytes of a perceptron, and of what its optimiser keeps beside it."""
+    sizes = [*hidden_layer_sizes, *([] if n_out is None else [n_out])]
+    if not len(hidden_layer_sizes):
+        return 0, 0
+    first = array_bytes(n_in, sizes[0])
+    dense = sum(array_bytes(a, b) for a, b in pairwise(sizes))
+    return first + dense, 3 * dense  # a gradient and two moments
