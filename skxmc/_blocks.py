@@ -7,6 +7,15 @@ import scipy.sparse as sp
 BLOCK_ROWS = 64
 
 
+def row_blocks(X):
+    """Yield blocks of at most `BLOCK_ROWS` rows of a matrix."""
+    if X.shape[0] <= BLOCK_ROWS:  # a slice of everything would take its time
+        yield X
+        return
+    for start in range(0, X.shape[0], BLOCK_ROWS):
+        yield X[start : start + BLOCK_ROWS]
+
+
 def padded_blocks(X):
     """Yield (block, number of true rows) with `BLOCK_ROWS` rows in every block.
 
@@ -19,8 +28,7 @@ def padded_blocks(X):
     X : csr_array of shape (n_samples, n_features)
         Rows to cut up.
     """
-    for start in range(0, X.shape[0], BLOCK_ROWS):
-        block = X[start : start + BLOCK_ROWS]
+    for block in row_blocks(X):
         n_true = block.shape[0]
         if n_true < BLOCK_ROWS:
             indptr = np.pad(block.indptr, (0, BLOCK_ROWS - n_true), mode="edge")

@@ -32,10 +32,11 @@ _INPUT_SHARPENING = 8.0
 class DECLAREClassifier(BaseXMCClassifier):
     """Classifier that predicts compressed labels and recovers them from neighbours.
 
-    The label matrix is compressed to `n_components` columns by a truncated SVD, a
-    network learns to predict these codes from X, and a row's labels are those of the
-    training rows whose codes are most similar to its own. It suits data where labels
-    occur together, rows with many labels, and label sets in the hundred thousands.
+    The label matrix is compressed to `n_components` columns by a truncated SVD, a ridge
+    regression or a network learns to predict these codes from X, and a row's labels are
+    those of the training rows whose codes are most similar to its own. It suits data
+    where labels occur together, rows with many labels, label sets in the hundred
+    thousands, and whoever needs a model in seconds.
 
     Parameters
     ----------
@@ -140,14 +141,17 @@ class DECLAREClassifier(BaseXMCClassifier):
     -----
     With Y ~ U S V^T of rank c and codes Z = U S, the network h minimises
     ``||h(x) - z||^2``. The similarity of h(x) to the keys gives the q nearest rows with
-    weights w_j, and the score of label l is ``sum_j w_j Y_jl``. The linear decoder is
-    ``h(x) V^T``. Weights sum to 1, so scores are estimates of probabilities.
+    weights w_j, and the score of label l is ``sum_j w_j Y_jl``, mixed with that of the
+    rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
+    scores are estimates of probabilities.
 
     The paper's own setting is ``DECLAREClassifier(n_components=100, ridge_alpha=None,
     keys="exact", similarity="dot", sharpening=1, n_neighbors=25, decoder="neighbors",
-    hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128, max_epochs=300)``;
-    it gives the number of epochs as "until convergence", and nothing on dropout. The
-    defaults here are what measured best on held-out parts of several data sets.
+    input_weight=0, hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128,
+    max_epochs=300)``; it gives the number of epochs as "until convergence", and nothing
+    on dropout. The defaults here are what measured best on held-out parts of several
+    data sets. They leave out the perceptron, which gained nothing on any of them; it is
+    for relations that are not linear.
 
     References
     ----------

@@ -21,6 +21,7 @@ PAPER = {
     "sharpening": 1,
     "n_neighbors": 25,
     "decoder": "neighbors",
+    "input_weight": 0,
     "lr": 5e-4,
     "batch_size": 128,
     "dropout": 0.0,
@@ -40,6 +41,7 @@ RUNS = [
     ("clinc150", "default", {}),
     ("debian-depends", "default", {}),
 ]
+PERCEPTRON = {"hidden_layer_sizes": (256,)}
 ABLATION = [
     ("default", {}),
     ("paper", PAPER),
@@ -48,11 +50,16 @@ ABLATION = [
     ("no sharpening", {"sharpening": 1}),
     ("neighbours only", {"decoder": "neighbors"}),
     ("linear decoder only", {"decoder": "linear"}),
-    ("ridge only", {"hidden_layer_sizes": ()}),
-    ("perceptron only", {"ridge_alpha": None, "max_epochs": 15}),
-    ("256 components", {"n_components": 256}),
+    ("no votes of like inputs", {"input_weight": 0}),
+    ("with a perceptron", PERCEPTRON),
+    ("perceptron, lr=0.003, 10 epochs", PERCEPTRON | {"lr": 3e-3, "max_epochs": 10}),
+    (
+        "perceptron, early stopping, 20 epochs",
+        PERCEPTRON | {"early_stopping": True, "max_epochs": 20},
+    ),
+    ("perceptron only", PERCEPTRON | {"ridge_alpha": None, "max_epochs": 15}),
+    ("512 components", {"n_components": 512}),
     ("128 components", {"n_components": 128}),
-    ("lr=0.003, 10 epochs", {"lr": 3e-3, "max_epochs": 10}),
     ("64 components", {"n_components": 64}),
     *(
         (f"64 components, {method}", {"n_components": 64, "compression": method})
@@ -65,7 +72,6 @@ ABLATION = [
     ),
     ("compression='neighbors'", {"compression": "neighbors"}),
     ("rare_label_weight=0.25", {"rare_label_weight": 0.25}),
-    ("early stopping, 20 epochs", {"early_stopping": True, "max_epochs": 20}),
 ]
 
 
