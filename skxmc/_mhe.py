@@ -30,8 +30,9 @@ from skxmc._memory import (
 )
 from skxmc.metrics import precision_at_k
 
-# More heads save nothing where all labels are scored at once.
-_MAX_ONE_HEAD = 1024
+# With more labels than these there is one more head by default. It saves nothing where
+# all labels are scored at once; and the first one grows with the labels.
+_MOST_LABELS = 1024, 2**20
 
 # By default a cascade scores so many labels a row, in this many groups, or more.
 _N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
@@ -65,9 +66,9 @@ class MultiHeadEncodingClassifier(
         - "full": one-vs-all, the baseline.
         - "auto": "product" for 1-D y, "cascade" for an indicator.
     n_heads : int or None, default=None
-        Number of digits. One makes "product" and "cascade" one-vs-all. By default two
-        or, of at most 1024 labels, one: more heads would save little there, and they
-        cost precision.
+        Number of digits. One makes "product" and "cascade" one-vs-all. By default two;
+        of at most 1024 labels one, as more would save little and cost precision; of
+        more than a million three.
     head_sizes : sequence of int or None, default=None
         Values that each digit can take, the most significant first, in place of
         `n_heads`; the first is cut to what the labels need. By default they are equal,
@@ -356,7 +357,7 @@ class MultiHeadEncodingClassifier(
         if self.head_sizes is not None:
             return fit_head_sizes(self.head_sizes, n_labels)
         automatic = cascade_sizes if variant == "cascade" else balanced_sizes
-        n_heads = self.n_heads or (1 if n_labels <= _MAX_ONE_HEAD else 2)
+        n_heads = self.n_heads or 1 + sum(n_labels > most for most in _MOST_LABELS)
         return automatic(n_labels, n_heads)
 
     def _start_features(self, X, Y, form, rng):

@@ -2,11 +2,13 @@
 
 import inspect
 import pickle
+import warnings
 
 import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from _estimators import ESTIMATORS, VARIANTS
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -14,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from skxmc._nn._threads import StepThreads
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
 
@@ -225,6 +228,25 @@ def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
     assert sizes["peak"] >= sizes["model"]
     held = sum(part.nbytes for M in (X, Y) for part in (M.data, M.indices, M.indptr))
     assert sizes["data"] == pytest.approx(held, rel=0.2)
+
+
+@each_estimator
+def test_what_is_learned_does_not_depend_on_the_threads(estimator, monkeypatch):
+    X, Y = make_xmc_classification(
+        700, 3000, 1300, label_skew=0, n_labels_per_sample=6, random_state=0
+    )
+    rankings = []
+    before = torch.get_num_threads()
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        monkeypatch.setattr(StepThreads, "begin", lambda _, n=n_threads: n)
+        monkeypatch.setattr(StepThreads, "end", lambda _: None)
+        model = clone(estimator).set_params(max_epochs=2, batch_size=128)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
+            rankings.append(model.fit(X, Y).predict_topk(X[:50], k=5))
+    torch.set_num_threads(before)
+    assert_equal(*rankings)
 
 
 @each_estimator

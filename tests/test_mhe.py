@@ -76,6 +76,8 @@ def test_the_number_of_heads_follows_that_of_the_labels(n_labels, sizes):
     Y = sp.eye_array(n_labels, format="csr") + sp.eye_array(n_labels, k=1)
     model = make("cascade", n_heads=None, label_order="natural", max_epochs=1)
     assert model.fit(Y, Y.tocsr()).head_sizes_ == sizes
+    assert len(model._choose_head_sizes("cascade", 2**20)) == 2
+    assert len(model._choose_head_sizes("cascade", 2**20 + 1)) == 3
 
 
 @pytest.mark.parametrize("variant", ["product", "cascade"])

@@ -118,3 +118,21 @@ def test_step_returns_the_loss_of_the_closure():
 
     assert optimizer.step(closure).item() == pytest.approx(before.square().sum().item())
     assert not torch.equal(layer.weight, before)
+
+
+def test_the_loss_is_computed_on_all_threads_that_are_set():
+    layer, counts = table(20, 3), []
+
+    def closure():
+        counts.append(torch.get_num_threads())
+        assert torch.is_grad_enabled()
+        return torch.tensor(1.5)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert RowSparseAdamW(layer.parameters()).step(closure) == 1.5
+        assert counts == [2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

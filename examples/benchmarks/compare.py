@@ -58,11 +58,16 @@ class Entry:
         return self.kind in ("declare", "multi_head", "unidec")
 
 
+FOR_THE_TAIL = {"encoder_weight": 0.6, "popularity": -0.3}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
+    "DECLARE, 8 bits": Entry("declare", {"storage": "int8"}),
     "MultiHead": Entry("multi_head", {}),
     "UniDEC": Entry("unidec", {}),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
+    "UniDEC, label texts, dial to the tail": Entry(
+        "unidec", {"label_texts": True} | FOR_THE_TAIL
+    ),
     "PECOS XR-Linear": Entry("pecos", {}, "pecos"),
     "omikuji Parabel": Entry("omikuji", {}, "omikuji"),
     "napkinXC PLT": Entry("napkinxc", {}, "napkinxc"),

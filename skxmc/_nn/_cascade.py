@@ -7,7 +7,11 @@ from torch.nn import functional as F
 
 from skxmc._codes import level_sizes, strides
 from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
-from skxmc._nn._losses import path_cross_entropy, segment_log_softmax
+from skxmc._nn._losses import (
+    log_sigmoid,
+    path_cross_entropy,
+    segment_log_softmax,
+)
 from skxmc._nn._modules import prior_layer
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._topk import topk_dense
@@ -108,7 +112,7 @@ class CascadeHead(nn.Module):
         """
         z = self.root(features)[:n_rows]  # (n_rows, l_1)
         n_rows = len(z)
-        own = z.log_softmax(1) if self.is_single_label else F.logsigmoid(z.detach())
+        own = z.log_softmax(1) if self.is_single_label else log_sigmoid(z.detach())
         yield None, z, own, 0.0
         scored, log_p = None, own.detach()
         for level, table in enumerate(self.tables):
@@ -121,7 +125,7 @@ class CascadeHead(nn.Module):
             if self.is_single_label:
                 own = segment_log_softmax(z, parents, len(kept))
             else:
-                own = F.logsigmoid(z.detach())  # the loss is one of z
+                own = log_sigmoid(z.detach())  # the loss is one of z
             del parents
             log_p = (own + above).detach()
             yield scored, z, own, above

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from skxmc._nn._threads import thread_count
+
 
 def path_cross_entropy(z, above, truth):
     """Compute the binary cross-entropy of ``p = exp(above) * sigmoid(z)``.
@@ -32,6 +34,7 @@ class _PathCrossEntropy(torch.autograd.Function):
     """`path_cross_entropy` that keeps one number a node for its gradient, not nine."""
 
     @staticmethod
+    @thread_count(1)  # see log_sigmoid
     def forward(ctx, z, above, truth):
         # -inf where above is 0
         shifted = z + torch.log(-torch.expm1(above.clamp(max=0)))
@@ -62,7 +65,8 @@ def segment_log_softmax(values, segments, n_segments):
     -------
     log_probabilities : tensor of shape (n,)
     """
-    return values - segment_logsumexp(values, segments, n_segments)[segments]
+    total = segment_logsumexp(values, segments, n_segments)
+    return values - total.index_select(0, segments)
 
 
 def segment_logsumexp(values, segments, n_segments):
@@ -70,7 +74,18 @@ def segment_logsumexp(values, segments, n_segments):
     top = values.new_full((n_segments,), -torch.inf)
     top = top.scatter_reduce(0, segments, values.detach(), "amax")
     total = values.new_zeros(n_segments)
-    return top + total.index_add(0, segments, (values - top[segments]).exp()).log()
+    with thread_count(1):  # see log_sigmoid
+        return top + total.index_add(0, segments, (values - top[segments]).exp()).log()
+
+
+@thread_count(1)
+def log_sigmoid(z):
+    """Compute ``log(sigmoid(z))``.
+
+    On one thread: where the share of a thread ends amid a vector register, torch rounds
+    the rest otherwise, and what is learned must not depend on the number of threads.
+    """
+    return F.logsigmoid(z)
 
 
 def valid_mass(probabilities, n_codes):

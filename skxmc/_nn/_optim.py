@@ -41,9 +41,13 @@ class RowSparseAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure=None):
         """Take one step on all parameters and return the closure's loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         # On several threads torch's step rounds otherwise where their shares end.
         with thread_count(1):
-            loss = super().step(closure)
+            super().step()
         for group in self.param_groups:
             for table in group["params"]:
                 gradients = getattr(table, "row_gradients", None)

@@ -52,7 +52,8 @@ class SamplingHead(nn.Module):
             len(codes), self.n_groups, (each, own), _flat_pairs(others)
         )
         scored, parents = kept.children(self.group_size, self.n_labels)
-        z = self.table(features[rows], scored)
+        # Not features[rows], whose gradient several threads add up in any order.
+        z = self.table(features.index_select(0, rows), scored)
         true = z[scored.find(each, codes)]  # (n,)
         if self.n_others:
             is_other = kept.nodes != own[kept.rows]
