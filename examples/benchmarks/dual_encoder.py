@@ -37,6 +37,8 @@ from skxmc.metrics import precision_at_k
 
 # The largest sum of PSP@1, 3 and 5 on rows held out of training.
 FOR_THE_TAIL = {"encoder_weight": 0.6, "popularity": -0.3}
+# What the claims were first measured with; the default has become 4.
+CLAIM_EPOCHS = 7
 DIALS = [
     (0.0, 0.3),
     *((weight, 0.0) for weight in (0.0, 0.2, 0.35, 0.5, 1.0)),
@@ -291,7 +293,8 @@ def fit_claim(params):
 @cache
 def fit_changed(changed):
     X, Y, _, _, texts = claim_data()
-    return fit(X, Y, **{"label_features": texts} | dict(changed))
+    params = {"label_features": texts, "max_epochs": CLAIM_EPOCHS} | dict(changed)
+    return fit(X, Y, **params)
 
 
 def print_claim(name, params):
