@@ -190,7 +190,7 @@ def find_new_labels():
     rng = np.random.default_rng(0)
     hidden = np.sort(rng.choice(often, len(often) // 20, replace=False))
     seen = np.setdiff1d(np.arange(Y.shape[1]), hidden)
-    model, _ = fit(X, as_csr(Y[:, seen]), texts[seen])
+    model, _ = fit(X, as_csr(Y[:, seen]), texts[seen], max_epochs=CLAIM_EPOCHS)
     order = np.concatenate([seen, hidden])
     truth, n_seen = as_csr(Y_test[:, order]), len(seen)
     print_header("search", "recall@10 of new labels", "new among 10", "P@1 of all")
