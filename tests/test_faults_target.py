@@ -280,8 +280,9 @@ def test_y14_labels_in_no_or_all_rows_give_one_warning(estimator, make):
     assert "1 have only positive rows" in text
     assert caught[0].filename == __file__
     assert contents(y) == before
-    # Rows that have other labels too may rank two of these before it.
-    assert (model.predict_topk(X, k=2)[0] == 6).any(axis=1).mean() > 0.9
+    place = (model.predict_topk(X, k=8)[0] == 6).argmax(axis=1)
+    assert (place < 2).mean() > 0.95
+    assert (place < 3).all()  # with other true labels it may come third
 
 
 @each_estimator
