@@ -269,7 +269,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         n_nonzero : float, default=50
             Mean number of non-zero features of a row.
         n_labels_per_sample : float, default=5
-            Mean number of labels of a row.
+            Mean number of labels of a row; 1 stands for 1-D y.
 
         Returns
         -------
@@ -277,6 +277,7 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             Bytes of "data" (X and Y as CSR, float32), of the fitted "model", and of the
             "peak" of `fit`, beside the data.
         """
+        self._validate_params()
         size = ProblemSize(
             n_samples, n_features, n_labels, n_nonzero, n_labels_per_sample
         )

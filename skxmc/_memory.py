@@ -65,6 +65,23 @@ def linear_features_bytes(size, n_components, alpha):
     return max(svd, codes + ridge_bytes(size, n_targets)), weights, n_targets
 
 
+class FeatureSizes(NamedTuple):
+    """What features of rows take: a perceptron beside linear features."""
+
+    n_outputs: int
+    weights: int
+    fitting: int  # peak of fitting the linear ones
+    optimizer: int
+
+
+def feature_sizes(size, n_components, alpha, hidden_layer_sizes):
+    """Return the sizes of what `start_features` makes."""
+    fitting, linear, n_linear = linear_features_bytes(size, n_components, alpha)
+    layers, optimizer = layer_bytes(size.n_features, hidden_layer_sizes)
+    n_hidden = hidden_layer_sizes[-1] if len(hidden_layer_sizes) else 0
+    return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer)
+
+
 def centroid_bytes(size, n_strongest):
     """Return the bytes of the labels' centroids, cut to their strongest features."""
     most = size.n_samples * size.n_labels_per_sample * size.n_nonzero

@@ -22,12 +22,7 @@ from skxmc._codes import (
 )
 from skxmc._features import start_features
 from skxmc._label_order import order_labels
-from skxmc._memory import (
-    array_bytes,
-    centroid_bytes,
-    layer_bytes,
-    linear_features_bytes,
-)
+from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
 from skxmc.metrics import precision_at_k
 
 # With more labels than these there is one more head by default. It saves nothing where
@@ -407,7 +402,7 @@ class MultiHeadEncodingClassifier(
         )
 
     def _memory_of(self, size):
-        d, n_labels = size.n_features, size.n_labels
+        n_labels = size.n_labels
         # One label a row stands for 1-D y.
         is_single_label = size.n_labels_per_sample == 1
         variant = self.variant
@@ -417,12 +412,9 @@ class MultiHeadEncodingClassifier(
         alpha = self.ridge_alpha
         if is_single_label and n_labels > self.n_components:
             alpha = None
-        fitting, weights, n_linear = linear_features_bytes(
-            size, self.n_components, alpha
+        features = feature_sizes(
+            size, self.n_components, alpha, self.hidden_layer_sizes
         )
-        layers, optimizer = layer_bytes(d, self.hidden_layer_sizes)
-        n_features = n_linear + (self.hidden_layer_sizes or (0,))[-1]
-        features = weights + layers
         if variant in ("cascade", "full"):
             root, *levels = level_sizes(n_labels, heads)
         elif variant == "product":
@@ -430,14 +422,14 @@ class MultiHeadEncodingClassifier(
             root, levels = sum(heads), [n_labels] if has_table else []
         else:
             root, levels = 0, [n_labels]
-        dense = array_bytes(root, n_features + 1)
-        tables = array_bytes(sum(levels), n_features + 1)
+        dense = array_bytes(root, features.n_outputs + 1)
+        tables = array_bytes(sum(levels), features.n_outputs + 1)
         order = 0
         if isinstance(self.label_order, str) and self.label_order == "cluster":
             order = 2 * centroid_bytes(size, 100) + size.x_bytes
-        model = features + dense + tables + 16 * n_labels
-        training = model + optimizer + 3 * dense + 2 * size.y_bytes
-        return model, max(order, fitting, training)
+        model = features.weights + dense + tables + 16 * n_labels
+        training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
+        return model, max(order, features.fitting, training)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._blocks import BLOCK_ROWS
+from skxmc._blocks import row_blocks
 from skxmc._forked import openmp_is_broken
 from skxmc._pairs import pair_products
 from skxmc._stored import StoredRows, chunks
@@ -157,8 +157,7 @@ class SparseNeighborIndex:
         similarities : ndarray of shape (n_queries, k), float32
         """
         parts = [
-            self._search_block(_unit_rows(queries[start : start + BLOCK_ROWS]), k)
-            for start in range(0, queries.shape[0], BLOCK_ROWS)
+            self._search_block(_unit_rows(block), k) for block in row_blocks(queries)
         ]
         indices, similarities = zip(*parts, strict=True)
         return np.concatenate(indices), np.concatenate(similarities)
@@ -269,10 +268,7 @@ def search_exact(queries, keys, k, *, max_norm=None):
     """
     if max_norm is None:
         max_norm = largest_norm(keys)
-    blocks = [
-        _search_block(queries[start : start + BLOCK_ROWS], keys, k, max_norm)
-        for start in range(0, len(queries), BLOCK_ROWS)
-    ]
+    blocks = [_search_block(block, keys, k, max_norm) for block in row_blocks(queries)]
     indices, scores = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(scores)
 

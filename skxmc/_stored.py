@@ -25,9 +25,6 @@ class StoredRows:
         Last columns that are kept as they are.
     """
 
-    dtype = np.dtype(np.float32)
-    ndim = 2
-
     def __init__(self, A, storage, n_exact=0):
         self.shape = A.shape
         n_rounded = A.shape[1] - n_exact
@@ -57,10 +54,6 @@ class StoredRows:
         if self.scales is not None:
             _multiply(part, self.scales[rows])
         return decoded
-
-    def __array__(self, dtype=None, copy=None):
-        """Decode all rows."""
-        return self[:].astype(dtype or self.dtype, copy=False)
 
     @property
     def nbytes(self):

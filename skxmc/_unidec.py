@@ -31,12 +31,7 @@ from skxmc._label_features import (
     check_n_rows,
     describe_labels,
 )
-from skxmc._memory import (
-    array_bytes,
-    centroid_bytes,
-    layer_bytes,
-    linear_features_bytes,
-)
+from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
 from skxmc._neighbors import index_bytes
 from skxmc._targets import form_of
 from skxmc._text_encoder import (
@@ -534,22 +529,21 @@ class UniDECClassifier(
                 f"encoder={type(self.encoder).__name__} has a size of its own, which "
                 "is not known here; estimate_memory needs encoder=None."
             )
-        d, n_labels = size.n_features, size.n_labels
-        fitting, weights, n_linear = linear_features_bytes(
-            size, self.n_components, self.ridge_alpha
+        features = feature_sizes(
+            size, self.n_components, self.ridge_alpha, self.hidden_layer_sizes
         )
-        layers, optimizer = layer_bytes(d, self.hidden_layer_sizes)
-        n_features = n_linear + (self.hidden_layer_sizes or (0,))[-1]
-        embedding = array_bytes(d + n_features, self.embedding_size)
-        keys = n_labels, self.embedding_size + n_features + 3
+        length = features.n_outputs
+        embedding = array_bytes(size.n_features + length, self.embedding_size)
+        keys = size.n_labels, self.embedding_size + length + 3
         descriptions = 0
         if self.centroid_weight or self.label_features is None:
             descriptions = centroid_bytes(size, self.n_centroid_features)
-        tower = weights + layers + embedding
+        tower = features.weights + embedding
         model = tower + descriptions + index_bytes(self.index, *keys)
-        training = tower + optimizer + descriptions + array_bytes(*keys) + size.y_bytes
+        training = tower + features.optimizer + descriptions
+        training += array_bytes(*keys) + size.y_bytes
         start = 3 * descriptions + 2 * size.x_bytes
-        return model, max(start, descriptions + fitting, training)
+        return model, max(start, descriptions + features.fitting, training)
 
     def _rank(self, X, k):
         return self._ranker.rank(self._encoder(X), k, self._dial())

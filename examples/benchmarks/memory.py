@@ -8,6 +8,8 @@ import argparse
 import time
 import warnings
 
+from peers.process_memory import read, restart_peak
+
 from skxmc import DECLAREClassifier
 from skxmc.datasets import make_xmc_classification
 
@@ -49,20 +51,6 @@ def warm_up():
 
 def n_bytes(A):
     return A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
-
-
-def restart_peak():
-    """Let the kernel forget the peak so far; return the resident memory in bytes."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-    return read("VmRSS")
-
-
-def read(field):
-    """Read a memory field of this process from the kernel, in bytes."""
-    with open("/proc/self/status") as file:
-        lines = dict(line.split(":", 1) for line in file)
-    return 1024 * int(lines[field].split()[0])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import time
 import warnings
 
 from _data import print_header, print_row
-from memory import n_bytes, read, restart_peak, warm_up
+from memory import n_bytes, warm_up
+from peers.process_memory import read, restart_peak
 
 import skxmc
 from skxmc.datasets import make_xmc_classification

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from contestants import make
+from process_memory import read, restart_peak
 
 N_SINGLE_ROWS = 200
 PACKAGES = {
@@ -72,20 +73,6 @@ def package_version(package):
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return package
-
-
-def restart_peak():
-    """Let the kernel forget the peak so far; return the resident memory in bytes."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-    return read("VmRSS")
-
-
-def read(field):
-    """Read a memory field of this process from the kernel, in bytes."""
-    with open("/proc/self/status") as file:
-        lines = dict(line.split(":", 1) for line in file)
-    return 1024 * int(lines[field].split()[0])
 
 
 if __name__ == "__main__":
