@@ -40,8 +40,11 @@ N_BATCH_ROWS = 20  # three batches in an epoch
 
 
 def long_problem():
-    """Make data that no estimator is through with in a second."""
-    return make_xmc_classification(8000, 30_000, 600, n_nonzero=60, random_state=0)
+    """Make data that no estimator is through with in a second.
+
+    Epochs can be as many as one likes, but a fit in closed form has none.
+    """
+    return make_xmc_classification(40_000, 50_000, 600, n_nonzero=60, random_state=0)
 
 
 @contextlib.contextmanager

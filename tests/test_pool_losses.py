@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skxmc._nn._pool_losses import POOL_LOSSES, pool_loss
+from skxmc._nn._pool_losses import POOL_LOSSES, Positives, pool_loss
 
 NAMES = sorted(POOL_LOSSES)
 
@@ -42,12 +42,19 @@ def random_problem(seed, n_rows=6, n_pool=9, scale=5.0):
     return scores.float(), truth
 
 
+def losses_of(name, scores, truth):
+    rows, columns = truth.nonzero(as_tuple=True)
+    return POOL_LOSSES[name](scores, Positives(rows, columns, len(truth)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_losses_are_their_formulas(name, seed):
     scores, truth = random_problem(seed)
-    losses = POOL_LOSSES[name](scores, truth)
+    before = scores.clone()
+    losses, _ = losses_of(name, scores, truth)
+    assert torch.equal(scores, before)
     rows = zip(scores.tolist(), truth.tolist(), strict=True)
     expected = [written_out(name, s, t) for s, t in rows]
     np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-5)
@@ -56,17 +63,16 @@ def test_losses_are_their_formulas(name, seed):
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_finite_differences(name):
     scores, truth = random_problem(0, n_rows=3, n_pool=4, scale=1.0)
-    scores.requires_grad_()
-    POOL_LOSSES[name](scores, truth).sum().backward()
+    _, gradient = losses_of(name, scores, truth)
     for i, j in np.ndindex(*scores.shape):
-        moved = scores.detach().numpy().astype(float)
+        moved = scores.numpy().astype(float)
         ends = []
         for step in (1e-5, -1e-5):
             moved[i, j] += step
             ends.append(written_out(name, moved[i], truth[i].tolist()))
             moved[i, j] -= step
         slope = (ends[0] - ends[1]) / 2e-5
-        assert scores.grad[i, j].item() == pytest.approx(slope, abs=1e-4)
+        assert gradient[i, j].item() == pytest.approx(slope, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,10 +81,11 @@ def test_gradients_are_those_of_finite_differences(name):
 def test_losses_and_gradients_are_finite_for_any_score(name, dtype, size):
     scores, truth = random_problem(1)
     scores = (size * scores.sign()).to(dtype).requires_grad_()
-    losses = POOL_LOSSES[name](scores, truth)
-    assert losses.dtype == torch.float32
-    losses.sum().backward()
-    assert losses.isfinite().all()
+    loss = pool_loss(name, scores, truth, symmetric=True)
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert loss.isfinite()
+    assert scores.grad.dtype == dtype
     assert scores.grad.isfinite().all()
 
 
@@ -101,6 +108,22 @@ def test_pool_loss_is_the_mean_over_rows_that_have_a_positive(name, symmetric):
         expected = (expected + mean(scores.T, truth.T)) / 2
     loss = pool_loss(name, scores, truth, symmetric=symmetric)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_gradient_of_the_pool_loss_is_that_of_its_value(name, symmetric):
+    scores, truth = random_problem(3, n_rows=4, n_pool=5, scale=1.0)
+    scores.requires_grad_()
+    pool_loss(name, scores, truth, symmetric=symmetric).backward()
+    for i, j in np.ndindex(*scores.shape):
+        ends = []
+        for step in (1e-2, -1e-2):
+            moved = scores.detach().clone()
+            moved[i, j] += step
+            ends.append(pool_loss(name, moved, truth, symmetric=symmetric).item())
+        slope = (ends[0] - ends[1]) / 2e-2
+        assert scores.grad[i, j].item() == pytest.approx(slope, abs=2e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)

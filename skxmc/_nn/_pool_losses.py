@@ -1,53 +1,93 @@
 """Losses over a pool of labels that all rows of a batch share.
 
-Each takes scores and truth, tensors of shape (n_rows, n_pool), float and bool, and
-returns the loss of each row, shape (n_rows,), float32; 0 for a row without a positive.
 With s the scores of a row, p its positives and j one of them:
 
 - supcon: ``-mean_j log(e^s_j / sum_l e^s_l)``
 - decoupled: ``-mean_j log(e^s_j / (e^s_j + sum_(l not in p) e^s_l))``
 - balanced: ``-mean_j log(e^s_j / (mean_(l in p) e^s_l + sum_(l not in p) e^s_l))``
 - bce: ``sum_j softplus(-s_j) + sum_(l not in p) softplus(s_l)``
+
+Each takes scores, float32 of shape (n_rows, n_pool), and `Positives`, and returns the
+losses, shape (n_rows,), and their gradients, shape (n_rows, n_pool), both 0 for a row
+without a positive. A row's loss depends on its own scores alone, so that these are the
+slopes of their sum. The scores are what a step spends most memory on: gradients are
+written out, which takes one array of that size where autograd keeps four.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-# Instead of -inf, whose log-sum-exp has no gradient.
+# Instead of -inf, of which the row with no other score would make NaN.
 _FAR_BELOW = -1e30
 
 
-def supcon(scores, truth):
+@dataclass(frozen=True)
+class Positives:
+    """Where the positives of `n_rows` rows are: few, beside n_rows x n_pool.
+
+    Parameters
+    ----------
+    rows, columns : int64 tensors of shape (n_positives,)
+    n_rows : int
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    n_rows: int
+
+    @property
+    def counts(self):
+        """Positives of each row, 1 for one without, shape (n_rows,)."""
+        return self.rows.bincount(minlength=self.n_rows).clamp(min=1)
+
+    @property
+    def present(self):
+        """Whether a row has a positive, shape (n_rows,)."""
+        return self.rows.bincount(minlength=self.n_rows) > 0
+
+    def mean(self, values):
+        """Average values of the positives of each row, shape (n_rows,)."""
+        totals = values.new_zeros(self.n_rows).index_add(0, self.rows, values)
+        return totals / self.counts
+
+
+def supcon(scores, positives):
     """Compute the softmax over the pool of each positive (InfoNCE of several)."""
-    scores = scores.float()
-    rows, own = _positives(scores, truth)
-    return _mean_over_positives(scores.logsumexp(1)[rows] - own, rows, truth)
+    return _against_all(scores, scores.clone(), positives)
 
 
-def decoupled(scores, truth):
-    """Compute the softmax of each positive against the negatives alone."""
-    scores = scores.float()
-    rows, own = _positives(scores, truth)
-    negatives = scores.masked_fill(truth, _FAR_BELOW).logsumexp(1)
-    return _mean_over_positives(F.softplus(negatives[rows] - own), rows, truth)
-
-
-def balanced(scores, truth):
+def balanced(scores, positives):
     """Compute the softmax of each positive against negatives and a mean positive."""
-    scores = scores.float()
-    rows, own = _positives(scores, truth)
-    log_count = truth.sum(1, keepdim=True).clamp(min=1).log()
-    total = (scores - truth * log_count).logsumexp(1)
-    return _mean_over_positives(total[rows] - own, rows, truth)
+    at = positives.rows, positives.columns
+    others = scores.clone()
+    others[at] -= positives.counts[positives.rows].log()
+    return _against_all(scores, others, positives)
 
 
-def bce(scores, truth):
+def decoupled(scores, positives):
+    """Compute the softmax of each positive against the negatives alone."""
+    at = positives.rows, positives.columns
+    others = scores.clone()
+    others[at] = _FAR_BELOW
+    negatives, shares = _softmax(others)
+    ahead = negatives[positives.rows] - scores[at]
+    # loss = softplus(logsumexp(negatives) - s_j), whose slope is the sigmoid
+    slopes = ahead.sigmoid()
+    shares *= positives.mean(slopes)[:, None]
+    shares[at] -= slopes / positives.counts[positives.rows]
+    return positives.mean(F.softplus(ahead)), shares
+
+
+def bce(scores, positives):
     """Compute the binary cross-entropy of each label of the pool, summed."""
-    scores = scores.float()
-    rows, own = _positives(scores, truth)
+    at = positives.rows, positives.columns
     # -log(sigmoid(s)) = softplus(s) - s
-    losses = F.softplus(scores).sum(1).index_add(0, rows, -own)
-    return losses * truth.any(1)
+    losses = F.softplus(scores).sum(1).index_add(0, positives.rows, -scores[at])
+    slopes = scores.sigmoid()
+    slopes[at] -= 1
+    return losses * positives.present, slopes.mul_(positives.present[:, None])
 
 
 POOL_LOSSES = {
@@ -78,26 +118,18 @@ def pool_loss(name, scores, truth, *, symmetric):
 
 
 class _PoolLoss(torch.autograd.Function):
-    """`pool_loss` that keeps its gradient, not what it is computed from.
-
-    That would be several arrays of the scores' size for each direction.
-    """
+    """`pool_loss` with the gradients that the losses write out."""
 
     @staticmethod
     def forward(ctx, scores, truth, name, symmetric):
-        needs_gradient = ctx.needs_input_grad[0]
-        total, gradient = 0.0, torch.zeros_like(scores, dtype=torch.float32)
-        directions = [(scores, truth, gradient)]
+        rows, columns = truth.nonzero(as_tuple=True)
+        own, loss = scores.float(), POOL_LOSSES[name]
+        total, gradient = _mean(loss, own, Positives(rows, columns, len(own)))
         if symmetric:
-            directions.append((scores.T, truth.T, gradient.T))
-        for own, positives, part in directions:
-            with torch.set_grad_enabled(needs_gradient):
-                own = own.detach().float().requires_grad_(needs_gradient)
-                losses = POOL_LOSSES[name](own, positives)
-                loss = losses.sum() / positives.any(1).sum().clamp(min=1)
-            total = total + loss.detach() / len(directions)
-            if needs_gradient:
-                part += torch.autograd.grad(loss, own)[0] / len(directions)
+            mirrored = Positives(columns, rows, own.shape[1])
+            other, part = _mean(loss, own.T, mirrored)
+            total = (total + other) / 2
+            gradient = gradient.add_(part.T).div_(2)
         ctx.save_for_backward(gradient)
         ctx.dtype = scores.dtype
         return total
@@ -108,12 +140,24 @@ class _PoolLoss(torch.autograd.Function):
         return (grad_output * gradient).to(ctx.dtype), None, None, None
 
 
-def _positives(scores, truth):
-    """Return the row and the score of each positive: few, beside n_rows x n_pool."""
-    rows, labels = truth.nonzero(as_tuple=True)
-    return rows, scores[rows, labels]
+def _mean(loss, scores, positives):
+    """Return the mean loss of the rows that have a positive, and its gradient."""
+    losses, gradient = loss(scores, positives)
+    n_present = positives.present.sum().clamp(min=1)
+    return losses.sum() / n_present, gradient.div_(n_present)
 
 
-def _mean_over_positives(losses, rows, truth):
-    totals = losses.new_zeros(len(truth)).index_add(0, rows, losses)
-    return totals / truth.sum(1).clamp(min=1)
+def _against_all(scores, others, positives):
+    """Compute ``mean_j (logsumexp(others) - s_j)``; `others` is written over."""
+    at = positives.rows, positives.columns
+    total, shares = _softmax(others)
+    shares *= positives.present[:, None]
+    shares[at] -= 1 / positives.counts[positives.rows]
+    return positives.mean(total[positives.rows] - scores[at]), shares
+
+
+def _softmax(scores):
+    """Return log-sum-exp (n_rows,) and softmax (n_rows, n_pool), in place of scores."""
+    top = scores.amax(1, keepdim=True)
+    sums = scores.sub_(top).exp_().sum(1, keepdim=True)
+    return (top + sums.log()).squeeze(1), scores.div_(sums)
