@@ -246,7 +246,9 @@ def test_p07_k_that_is_no_number_of_labels(estimator, k, error):
 
 @each_estimator
 @pytest.mark.parametrize(
-    "seed", [3, np.int64(3), np.random.RandomState(3), None], ids=repr
+    "seed",
+    [3, np.int64(3), np.random.RandomState(3), None],
+    ids=lambda seed: type(seed).__name__,
 )
 def test_p08_every_kind_of_random_state(estimator, seed):
     X, Y = problem()

@@ -108,7 +108,8 @@ class Candidates(NamedTuple):
 def target_pairs(targets):
     """Return (rows, codes) tensors of all entries of `targets`, `SparseRows`."""
     rows = torch.arange(len(targets), device=targets.offsets.device)
-    return torch.repeat_interleave(rows, targets.offsets.diff()), targets.indices
+    counts, size = targets.offsets.diff(), len(targets.indices)
+    return torch.repeat_interleave(rows, counts, output_size=size), targets.indices
 
 
 def rank_candidates(candidates, log_p, k, fallback):

@@ -7,6 +7,8 @@ from skxmc._nn._threads import thread_count
 # 1024 rows of 256 float32 are 1 MiB: the gradient of a block, and what is computed
 # from it, stay in a processor's second-level cache.
 _BLOCK_ROWS = 1024
+# Where every call is a launch, the fewer the better; 256 MiB of such rows.
+_BLOCK_ROWS_ON_DEVICE = 2**18
 
 # A table's steps shrink as 1 / sqrt(number of updates), Adam's do not. With this factor
 # both reach the same precision at the same `lr` (examples/benchmarks/sparse_step.py).
@@ -69,7 +71,8 @@ class RowSparseAdamW(torch.optim.AdamW):
         square_sum = state["square_sum"]
         lr, eps = group["lr"] * _TABLE_LR_FACTOR, group["eps"]
         decay = group["lr"] * group["weight_decay"]
-        for rows, g in gradient.blocks(_BLOCK_ROWS):
+        size = _BLOCK_ROWS if table.device.type == "cpu" else _BLOCK_ROWS_ON_DEVICE
+        for rows, g in gradient.blocks(size):
             total = square_sum[rows] + g.square().mean(1)
             square_sum[rows] = total
             g *= (-lr / (total.sqrt() + eps))[:, None]

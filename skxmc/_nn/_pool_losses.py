@@ -15,6 +15,7 @@ written out, which takes one array of that size where autograd keeps four.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.nn import functional as F
@@ -37,15 +38,21 @@ class Positives:
     columns: torch.Tensor
     n_rows: int
 
-    @property
-    def counts(self):
-        """Positives of each row, 1 for one without, shape (n_rows,)."""
-        return self.rows.bincount(minlength=self.n_rows).clamp(min=1)
-
-    @property
+    @cached_property
     def present(self):
         """Whether a row has a positive, shape (n_rows,)."""
-        return self.rows.bincount(minlength=self.n_rows) > 0
+        return self._counts > 0
+
+    @cached_property
+    def counts(self):
+        """Positives of each row, 1 for one without, shape (n_rows,)."""
+        return self._counts.clamp(min=1)
+
+    @cached_property
+    def _counts(self):
+        # Not bincount: a GPU is waited for, to know how long its result is.
+        zeros = self.rows.new_zeros(self.n_rows)
+        return zeros.index_add_(0, self.rows, torch.ones_like(self.rows))
 
     def mean(self, values):
         """Average values of the positives of each row, shape (n_rows,)."""

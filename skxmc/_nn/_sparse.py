@@ -78,13 +78,18 @@ class SparseRows:
             self.indices[order], return_counts=True
         )
         row_of = torch.repeat_interleave(
-            torch.arange(len(self), device=order.device), self.offsets.diff()
+            torch.arange(len(self), device=order.device),
+            self.offsets.diff(),
+            output_size=len(order),  # else a GPU is waited for, to know it
         )
         offsets = F.pad(counts.cumsum(0), (1, 0))
         return columns, SparseRows(row_of[order], offsets, self.values[order])
 
     def blocks(self, size):
         """Yield consecutive blocks of at most `size` rows."""
+        if 0 < len(self) <= size:  # reading where it ends would wait for a GPU
+            yield self
+            return
         for start in range(0, len(self), size):
             offsets = self.offsets[start : start + size + 1]
             first, last = int(offsets[0]), int(offsets[-1])
