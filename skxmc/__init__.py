@@ -2,8 +2,10 @@
 
 from skxmc._declare import DECLAREClassifier
 from skxmc._mhe import MultiHeadEncodingClassifier
+from skxmc._model_schema import load
 from skxmc._text_encoder import TextEncoder
 from skxmc._unidec import UniDECClassifier
+from skxmc._version import __version__
 
 __all__ = [
     "DECLAREClassifier",
@@ -11,6 +13,5 @@ __all__ = [
     "TextEncoder",
     "UniDECClassifier",
     "__version__",
+    "load",
 ]
-
-__version__ = "0.1.0.dev0"

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
 from skxmc._memory import ProblemSize
+from skxmc._model_files import save
 from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
@@ -215,6 +216,32 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if not self._form.is_single_label:
             return precision_at_k(y, ranking, k=1)
         return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
+
+    def save(self, path):
+        """Write the fitted model to a file that holds no code, for `skxmc.load`.
+
+        Unlike a pickle it may be opened wherever it comes from, and by later versions.
+        Of the parameters, `callbacks` and a `random_state` that is no int are left out,
+        with a warning. A file of that name is replaced once the new one is complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, by custom with the ending ``.skxmc``.
+
+        Returns
+        -------
+        digest : str
+            SHA-256 of the file, which `load` can be told to expect.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the encoder is an object of your own, which a file without
+            code cannot hold.
+        """
+        check_is_fitted(self)
+        return save(self, path)
 
     def compress(self, storage="int8"):
         """Make a model whose numbers take fewer bits.

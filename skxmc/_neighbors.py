@@ -105,6 +105,19 @@ class NeighborIndex:
         """Memory of the keys in bytes."""
         return self.keys.nbytes
 
+    @property
+    def effort(self):
+        """How much an approximate index searches, None for an exact one."""
+        if self.index is None:
+            return None
+        is_ivf = hasattr(self.index, "nprobe")
+        return self.index.nprobe if is_ivf else self.index.hnsw.efSearch
+
+    def rebuild(self, effort):
+        """Make an approximate index anew from its keys."""
+        self.index = _build_faiss(np.ascontiguousarray(self.keys[:]), self.kind)
+        _set_effort(self.index, effort)
+
     def __getstate__(self):
         state = dict(vars(self))
         if self.index is not None:
@@ -179,7 +192,7 @@ class SparseNeighborIndex:
     def compressed(self, storage):
         """Return an index of the same keys with cosines of 8 or 16 bits."""
         small = copy.copy(self)
-        small.shards = [_StoredColumns(shard, storage) for shard in self.shards]
+        small.shards = [StoredColumns(shard, storage) for shard in self.shards]
         return small
 
     @property
@@ -192,7 +205,7 @@ class SparseNeighborIndex:
         )
 
 
-class _StoredColumns:
+class StoredColumns:
     """Columns of at most `_SHARD_KEYS` unit rows, in 3 or 4 bytes an entry."""
 
     def __init__(self, shard, storage):
@@ -355,13 +368,9 @@ def _tune(index, keys, queries, n_neighbors):
     """Double the search effort until the recall goal is met; return the recall."""
     k = min(n_neighbors, len(keys))
     truth = search_exact(queries, keys, k)[0]
-    is_ivf = hasattr(index, "nprobe")
-    effort, most = (8, index.nlist) if is_ivf else (64, 4096)
+    effort, most = (8, index.nlist) if hasattr(index, "nprobe") else (64, 4096)
     while True:
-        if is_ivf:
-            index.nprobe = min(effort, most)
-        else:
-            index.hnsw.efSearch = min(effort, most)
+        _set_effort(index, min(effort, most))
         found = _search_faiss(index, queries, k)[0]
         recall = np.mean(
             [np.isin(t, f).mean() for t, f in zip(truth, found, strict=True)]
@@ -369,6 +378,13 @@ def _tune(index, keys, queries, n_neighbors):
         if recall >= _RECALL_GOAL or effort >= most:
             return float(recall)
         effort *= 2
+
+
+def _set_effort(index, effort):
+    if hasattr(index, "nprobe"):
+        index.nprobe = effort
+    else:
+        index.hnsw.efSearch = effort
 
 
 def _search_faiss(index, queries, k):

@@ -13,7 +13,32 @@ ROOT = Path(skxmc.__file__).parent
 
 # What a module or folder may import from the package; nothing else may be imported.
 ALLOWED = {
-    "__init__": {"_declare", "_mhe", "_text_encoder", "_unidec"},
+    "__init__": {
+        "_declare",
+        "_mhe",
+        "_model_schema",
+        "_text_encoder",
+        "_unidec",
+        "_version",
+    },
+    "_model_schema": {
+        "_declare",
+        "_dual_ranking",
+        "_label_features",
+        "_mhe",
+        "_model_files",
+        "_model_tree",
+        "_neighbors",
+        "_nn",
+        "_recovery",
+        "_stored",
+        "_targets",
+        "_unidec",
+    },
+    "_model_files": {"_model_tree", "_safetensors", "_version", "exceptions"},
+    "_model_tree": {"_model_fields", "exceptions"},
+    "_model_fields": {"exceptions"},
+    "_safetensors": {"exceptions"},
     "_declare": {
         "_base",
         "_compression",
@@ -63,6 +88,7 @@ ALLOWED = {
     "_base": {
         "_blocks",
         "_memory",
+        "_model_files",
         "_nn",
         "_stored",
         "_targets",
@@ -75,6 +101,7 @@ ALLOWED = {
         "_blocks",
         "_codes",
         "_forked",
+        "_model_tree",
         "_picks",
         "_product_topk",
         "_stored",

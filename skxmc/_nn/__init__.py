@@ -11,6 +11,7 @@ from skxmc._nn._net import check_callbacks, train
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseProduct
+from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
 
@@ -37,6 +38,7 @@ __all__ = [
     "candidate_recall",
     "check_callbacks",
     "load_tokenizer",
+    "register_modules",
     "resolve_device",
     "tokenize",
     "train",

@@ -1,0 +1,246 @@
+"""The table of what model files may hold: every class, and what its attributes are.
+
+Written by `BaseXMCClassifier.save`, read by `skxmc.load`. A change here is a change of
+the format: raise `FORMAT_VERSION`, and let `load` go on reading the files in
+``tests/golden``.
+"""
+
+import warnings
+
+import numpy as np
+
+from skxmc._declare import DECLAREClassifier
+from skxmc._dual_ranking import Dial, DualRanker
+from skxmc._label_features import LabelDescriptions
+from skxmc._mhe import MultiHeadEncodingClassifier
+from skxmc._model_files import load
+from skxmc._model_tree import register, restore_vars
+from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
+from skxmc._nn import register_modules
+from skxmc._recovery import LabelStore
+from skxmc._stored import StoredRows
+from skxmc._targets import TargetForm
+from skxmc._unidec import UniDECClassifier
+
+__all__ = ["load"]
+
+_HISTORY = {
+    "history_": "History",
+    "loss_curve_": "list float",
+    "n_iter_": "int",
+}
+_FITTED = {
+    "params": "dict",
+    "n_features_in_": "size n_features",
+    "feature_names_in_?": "object[n_features]",
+    "classes_": "any[n_labels]",
+    "storage_?": "str",
+    "_encoder": "Encoder",
+    "_form": "TargetForm",
+    **_HISTORY,
+}
+_ESTIMATORS = {
+    DECLAREClassifier: {
+        "n_components_": "int",
+        "compression_ratio_": "float",
+        "index_recall_": "float",
+        "_label_index": "NeighborIndex",
+        "_store": "LabelStore",
+        "_index": "NeighborIndex | none",
+        "_input_index": "SparseNeighborIndex | none",
+    },
+    MultiHeadEncodingClassifier: {
+        "variant_": "str",
+        "head_sizes_": "tuple int",
+        "label_order_": "int64[n_labels]",
+        "candidate_recall_": "float",
+        "_n_features_out": "int",
+    },
+    UniDECClassifier: {
+        "temperature_": "float",
+        "index_recall_": "float",
+        "_n_features_out": "int",
+        "_ranker": "DualRanker",
+        "_labels": "LabelDescriptions",
+        "_seen": "tuple ndarray/int",
+    },
+}
+
+
+def _estimator_state(estimator):
+    """Return parameters and fitted attributes, without what only a fit needs."""
+    params = estimator.get_params(deep=False)
+    # In one order, so that the same model is the same file.
+    names = sorted(vars(estimator).keys() - params.keys())
+    # What a file cannot hold, and only a fit needs.
+    lost = ["callbacks"] if params["callbacks"] else []
+    if isinstance(params["random_state"], np.random.RandomState):
+        lost.append("random_state")
+    if lost:
+        warnings.warn(
+            f"A model file holds no {' and no '.join(lost)}: the model that is loaded "
+            "has None there. Predictions do not need it.",
+            UserWarning,
+            stacklevel=7,  # who calls `save`
+        )
+    params |= dict.fromkeys(lost)
+    return {"params": params} | {name: getattr(estimator, name) for name in names}
+
+
+def _restore_estimator(cls, state):
+    params = state.pop("params")
+    if params.keys() != cls().get_params(deep=False).keys():
+        raise ValueError(f"it has the parameters {sorted(params)}.")
+    estimator = cls(**params)
+    estimator._validate_params()
+    vars(estimator).update(state)
+    return estimator
+
+
+def _index_state(index):
+    """Return all but faiss's own structure, which is made anew from the keys."""
+    state = dict(vars(index))
+    state["index"] = None
+    return state | {"effort": index.effort}
+
+
+def _restore_index(cls, state):
+    effort = state.pop("effort")
+    index = restore_vars(cls, state)
+    if index.kind != "exact":
+        index.rebuild(effort)
+    return index
+
+
+def _check_store(store):
+    """Raise ValueError if it names rows or label sets that are not there."""
+    for numbers in (store.set_of_row, store.set_of_key):
+        if (
+            len(numbers)
+            and not 0 <= numbers.min() <= numbers.max() < store.sets.shape[0]
+        ):
+            raise ValueError("it names label sets that are not there.")
+
+
+def _restore_store(cls, state):
+    store = restore_vars(cls, state)
+    _check_store(store)
+    return store
+
+
+def _restore_columns(cls, state):
+    columns = restore_vars(cls, state)
+    indptr, indices = columns.indptr, columns.indices
+    if (
+        indptr[0] != 0
+        or indptr[-1] != len(indices)
+        or (np.diff(indptr) < 0).any()
+        or (len(indices) and indices.max() >= columns.shape[0])
+    ):
+        raise ValueError("its columns are no valid sparse matrix.")
+    return columns
+
+
+def _restore_rows(cls, state):
+    rows = restore_vars(cls, state)
+    n_rows, n_columns = rows.shape
+    if rows.data.shape != (n_rows, n_columns - rows.exact.shape[1]):
+        raise ValueError(f"numbers of shape {rows.data.shape}, not {rows.shape}.")
+    return rows
+
+
+def _as_dict(value):
+    return value._asdict()
+
+
+def _from_dict(cls, state):
+    return cls(**state)
+
+
+def register_all():
+    """Fill the table."""
+    register_modules()
+    for cls, fields in _ESTIMATORS.items():
+        fields = _FITTED | fields
+        register(cls, fields, get=_estimator_state, restore=_restore_estimator)
+    register(TargetForm, {"kind": "str", "dtype": "dtype", "classes": "any[n_labels]"})
+    register(
+        StoredRows,
+        {
+            "shape": "tuple int",
+            "data": "int8/float16[n_rows, n_rounded]",
+            "exact": "float32[n_rows, n_exact]",
+            "scales": "float32[n_rows, n_blocks] | none",
+        },
+        restore=_restore_rows,
+    )
+    register(
+        NeighborIndex,
+        {
+            "similarity": "str",
+            "kind": "str",
+            "keys": "float32[n_keys, n_dims] | StoredRows[n_keys, n_dims]",
+            "max_norm": "float",
+            "recall_": "float",
+            "index": "none",
+            "effort": "int | none",
+        },
+        get=_index_state,
+        restore=_restore_index,
+    )
+    columns = "list csc[n_rows, n_features]"
+    register(SparseNeighborIndex, {"shards": f"{columns} | list StoredColumns"})
+    register(
+        StoredColumns,
+        {
+            "shape": "tuple int",
+            "indptr": "int32/int64[n_ends]",
+            "indices": "uint16[n_entries]",
+            "scale": "float",
+            "data": "int8/float16[n_entries]",
+        },
+        restore=_restore_columns,
+    )
+    register(
+        LabelStore,
+        {
+            "sets": "csr[n_sets, n_labels]",
+            "rows": "int32[n_rows]",
+            "set_of_row": "int32[n_rows]",
+            "key_rows": "int32[n_keys]",
+            "set_of_key": "int32[n_keys]",
+            "count_of_key": "int32[n_keys]",
+            "by_frequency": "int32[n_labels]",
+        },
+        restore=_restore_store,
+    )
+    register(
+        Dial,
+        {"encoder_weight": "float | int", "popularity": "float | int"},
+        get=_as_dict,
+        restore=_from_dict,
+    )
+    features = "csr[n_labels, n_features]"
+    register(
+        LabelDescriptions,
+        {"features": features, "own": f"{features} | none"},
+        get=_as_dict,
+        restore=_from_dict,
+    )
+    register(
+        DualRanker,
+        {
+            "embedding_size": "int",
+            "scale": "float",
+            "is_exclusive": "bool",
+            "kind": "str",
+            "outputs": "float32[n_sample, n_outputs] | StoredRows[n_sample, n_outputs]",
+            "truth": "csr[n_sample, n_labels]",
+            "by_frequency": "int64[n_labels]",
+            "index": "NeighborIndex",
+            "calibrated": "tuple Dial/tuple",
+        },
+    )
+
+
+register_all()
