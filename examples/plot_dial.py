@@ -1,0 +1,7 @@
+"""
+X
+=
+x
+"""
+from skxmc import UniDECClassifier
+print(UniDECClassifier)
