@@ -45,7 +45,6 @@ sphinx_gallery_conf = {
     "plot_gallery": "False",
     "doc_module": ("skxmc",),
     "backreferences_dir": "generated/backreferences",
-    "reference_url": {"skxmc": None},
     "remove_config_comments": True,
     "download_all_examples": False,
     "write_computation_times": False,

@@ -3,7 +3,6 @@
 As images they would follow the reader's system, not the page's light and dark switch.
 """
 
-import re
 from pathlib import Path
 
 from docutils import nodes
@@ -11,12 +10,12 @@ from sphinx.writers.html5 import HTML5Translator
 
 
 def _visit_image(translator, node):
-    uri = node["uri"]
-    if not re.search(r"drawings/\w+\.svg$|^drawings", node.get("candidates", {}).get("*", uri)):
+    # Sphinx has turned the uri into the name of a copy by now.
+    source = Path(node.get("candidates", {}).get("*", node["uri"]))
+    if source.parts[0] != "drawings":
         HTML5Translator.visit_image(translator, node)
         return
-    path = Path(translator.builder.srcdir, node["candidates"]["*"])
-    svg = path.read_text(encoding="utf-8")
+    svg = Path(translator.builder.srcdir, source).read_text(encoding="utf-8")
     translator.body.append(f'<div class="drawing">{svg}</div>')
     raise nodes.SkipNode
 

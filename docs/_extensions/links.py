@@ -33,8 +33,13 @@ def _link_names(app, doctree):
         if target is None or isinstance(literal.parent, nodes.reference):
             continue
         link = pending_xref(
-            "", refdomain="py", reftype="obj", reftarget=target, refexplicit=True,
-            refwarn=True, refdoc=app.env.docname,
+            "",
+            refdomain="py",
+            reftype="obj",
+            reftarget=target,
+            refexplicit=True,
+            refwarn=True,
+            refdoc=app.env.docname,
         )
         literal.replace_self(link)
         link += literal

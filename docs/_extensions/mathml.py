@@ -1,22 +1,27 @@
 """Formulas as MathML, which browsers draw themselves: no script, nothing fetched."""
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
 
-def _markup(node, block):
-    tree = latex2mathml.tex2mathml(node.astext(), as_block=block)
-    return tree if isinstance(tree, str) else tree.toxml()
+def _append(translator, node, before, after, *, as_block):
+    try:
+        markup = tex2mathml(node.astext(), as_block=as_block)
+    except MathError as error:
+        logging.getLogger(__name__).warning(str(error), location=node)
+        markup = translator.encode(node.astext())
+    translator.body.append(f"{before}{markup}{after}")
+    raise nodes.SkipNode
 
 
 def _visit_inline(translator, node):
-    translator.body.append(_markup(node, block=False))
-    raise nodes.SkipNode
+    _append(translator, node, "", "", as_block=False)
 
 
 def _visit_block(translator, node):
-    translator.body.append(f'<div class="formula">{_markup(node, block=True)}</div>')
-    raise nodes.SkipNode
+    _append(translator, node, '<div class="formula">', "</div>", as_block=True)
 
 
 def setup(app):
