@@ -29,6 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
+default_role = "literal"  # `names` in docstrings are code, as they are in Markdown
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -36,6 +37,7 @@ myst_heading_anchors = 3
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -56,6 +58,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skxmc"
 html_static_path = ["_static"]
 html_css_files = ["skxmc.css"]
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
@@ -65,7 +68,10 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "faq": [], "changelog": [], "quick_start": []}
+# Pages without pages below them.
+html_sidebars = {
+    page: [] for page in ("index", "quick_start", "faq", "contributing", "changelog")
+}
 
 
 def skip_what_is_inherited(app, what, name, obj, skip, options):

@@ -10,27 +10,23 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 
+API = Path(__file__).parent.parent / "api.rst"
 MODULES = re.findall(
-    r"^   (skxmc[\w.]*)$",
-    (Path(__file__).parent.parent / "api.rst").read_text(encoding="utf-8"),
-    flags=re.MULTILINE,
+    r"^   (skxmc[\w.]*)$", API.read_text(encoding="utf-8"), re.MULTILINE
 )
-
-
-def _public_names():
-    for module in MODULES:
-        for name in importlib.import_module(module).__all__:
-            if not name.startswith("__"):
-                yield name, f"{module}.{name}"
+TARGETS = {
+    name: f"{module}.{name}"
+    for module in MODULES
+    for name in importlib.import_module(module).__all__
+    if not name.startswith("__")
+}
+TARGETS |= {module: module for module in MODULES if "." in module}
 
 
 def _link_names(app, doctree):
-    names = dict(_public_names())
-    if app.env.docname.startswith("generated/"):
-        return
     for literal in list(doctree.findall(nodes.literal)):
-        target = names.get(literal.astext().removesuffix("()"))
-        if target is None or isinstance(literal.parent, nodes.reference):
+        target = TARGETS.get(literal.astext())
+        if target is None or isinstance(literal.parent, nodes.reference | pending_xref):
             continue
         link = pending_xref(
             "",
