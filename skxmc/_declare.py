@@ -118,7 +118,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         Class labels of 1-D y, else column numbers.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features; only for input with string column names.
     n_components_ : int
         Length of the codes.

@@ -141,7 +141,7 @@ class MultiHeadEncodingClassifier(
         Class labels of 1-D y, else column numbers.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features; only for input with string column names.
     variant_ : str
         The variant in use.

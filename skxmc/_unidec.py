@@ -161,7 +161,7 @@ class UniDECClassifier(
         Class labels of 1-D y, else column numbers.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features; only for input with string column names.
     temperature_ : float
         The temperature in use.
