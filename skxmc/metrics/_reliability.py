@@ -166,5 +166,5 @@ def _equal_count_bins(values, n_bins):
     if n_bins < 1:
         raise ValueError(f"n_bins={n_bins} is smaller than 1; pass at least 1.")
     ordered = np.sort(values)
-    starts = ordered[np.arange(n_bins) * len(ordered) // n_bins]
+    starts = ordered[np.arange(int(n_bins)) * len(ordered) // int(n_bins)]
     return np.searchsorted(np.unique(starts), values, side="right") - 1
