@@ -5,11 +5,11 @@
 _COLORS = (
     "#0072B2",
     "#E69F00",
+    "#009E73",
     "#000000",
     "#56B4E9",
     "#D55E00",
     "#CC79A7",
-    "#009E73",
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("", "//", "..", "\\\\", "xx", "oo", "--")
@@ -56,8 +56,14 @@ def set_axes(display, ax):
     return ax
 
 
-def draw_line(ax, x, y, kwargs, **defaults):
-    """Draw a line with markers, unlike those that the axes hold already.
+def n_lines(*axes):
+    """Count the lines of displays in the axes: those with markers."""
+    lines = [line for ax in axes for line in ax.get_lines()]
+    return sum(line.get_marker() not in ("None", "", " ") for line in lines)
+
+
+def draw_line(ax, x, y, i, kwargs, **defaults):
+    """Draw the i-th of several lines with markers.
 
     Parameters
     ----------
@@ -65,6 +71,8 @@ def draw_line(ax, x, y, kwargs, **defaults):
         Where to draw.
     x, y : array-like of shape (n,)
         The points.
+    i : int
+        Number of the line, which decides its style.
     kwargs : dict
         What the user wants of the line; goes before all else.
     **defaults
@@ -76,7 +84,6 @@ def draw_line(ax, x, y, kwargs, **defaults):
     """
     from matplotlib.lines import Line2D
 
-    i = sum(line.get_marker() != "None" for line in ax.get_lines())
     style = {
         "color": _COLORS[i % len(_COLORS)],
         "marker": _MARKERS[i % len(_MARKERS)],
@@ -116,6 +123,12 @@ def draw_bars(ax, x, heights, i, kwargs, **defaults):
     return ax.bar(x, heights, **_merged(style, kwargs, Rectangle))
 
 
+def start_at_zero(ax):
+    """Let the y-axis of lines go from 0, with room for markers, to above them all."""
+    top = ax.dataLim.y1 if ax.dataLim.y1 > 0 else 1
+    ax.set_ylim(-0.03 * top, 1.05 * top)
+
+
 def draw_legend(*axes, **kwargs):
     """Put one legend for what has a label in any of the axes, if anything has.
 
@@ -129,6 +142,8 @@ def draw_legend(*axes, **kwargs):
     handles: list = []
     for ax in axes:
         handles += ax.get_legend_handles_labels()[0]
+        if ax.get_legend():
+            ax.get_legend().remove()
     if handles:
         axes[-1].legend(handles=handles, **kwargs)
 

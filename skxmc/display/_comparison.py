@@ -7,7 +7,7 @@ from skxmc.display._rankings import as_indicator, bound_metric, rank_labels
 from skxmc.metrics._ranking import rank_scores
 
 _METRICS = {
-    "precision_at_k": "Precision@{k}",
+    "precision_at_k": "P@{k}",
     "propensity_scored_precision_at_k": "PSP@{k}",
 }
 
@@ -44,7 +44,7 @@ class ComparisonDisplay:
     >>> rankings = {"first": [[0.2, 0.9, 0.4]], "second": [[0.9, 0.4, 0.2]]}
     >>> display = ComparisonDisplay.from_predictions([[0, 1, 1]], rankings, ks=(1, 2))
     >>> display.columns, display.scores["second"]
-    (['Precision@1', 'Precision@2'], array([0. , 0.5]))
+    (['P@1', 'P@2'], array([0. , 0.5]))
     """
 
     def __init__(self, scores, columns):

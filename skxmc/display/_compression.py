@@ -2,7 +2,13 @@
 
 import pickle
 
-from skxmc.display._axes import draw_legend, draw_line, require_matplotlib, set_axes
+from skxmc.display._axes import (
+    draw_legend,
+    draw_line,
+    n_lines,
+    require_matplotlib,
+    set_axes,
+)
 from skxmc.display._rankings import as_indicator, innermost, rank_labels
 from skxmc.metrics import precision_at_k
 
@@ -171,7 +177,7 @@ class CompressionDisplay:
         labels, sizes, scores = zip(*self.points, strict=True)
         mebibytes = [size / 2**20 for size in sizes]
         label = self.name if name is None else name
-        self.line_ = draw_line(ax, mebibytes, scores, kwargs, label=label)
+        self.line_ = draw_line(ax, mebibytes, scores, n_lines(ax), kwargs, label=label)
         above = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
         self.texts_ = [
             ax.annotate(text, point, **above)

@@ -2,9 +2,22 @@
 
 import numpy as np
 
-from skxmc.display._axes import draw_legend, draw_line, require_matplotlib, set_axes
+from skxmc.display._axes import (
+    draw_legend,
+    draw_line,
+    n_lines,
+    require_matplotlib,
+    set_axes,
+    start_at_zero,
+)
 from skxmc.display._rankings import as_indicator, rank_labels
 from skxmc.metrics import scores_by_frequency
+
+# Both curves of a model have its colour.
+_STYLES: dict[str, dict] = {
+    "precision": {"linestyle": "-"},
+    "recall": {"linestyle": "--", "markerfacecolor": "white"},
+}
 
 
 class LabelFrequencyDisplay:
@@ -201,28 +214,26 @@ class LabelFrequencyDisplay:
         """
         ax = set_axes(self, ax)
         name = self.name if name is None else name
-        ticks = [
-            f"{low}" if low == high else f"{low}–{high}"
-            for low, high in zip(self.table["low"], self.table["high"], strict=True)
-        ]
-        ticks = [
-            f"{tick}\n({n} labels)"
-            for tick, n in zip(ticks, self.table["n_labels"], strict=True)
-        ]
-        x = np.arange(len(ticks))
+        columns = [self.table[key] for key in ("low", "high", "n_labels")]
+        ticks = [_tick(*row) for row in zip(*columns, strict=True)]
+        x, i = np.arange(len(ticks)), n_lines(ax) // len(_STYLES)
         self.lines_ = {}
-        for score, linestyle in (("precision", "-"), ("recall", "--")):
+        for score, style in _STYLES.items():
             label = f"{score.capitalize()} in the top {self.k}"
             label = label if name is None else f"{name}: {label.lower()}"
             self.lines_[score] = draw_line(
-                ax, x, self.table[score], kwargs, label=label, linestyle=linestyle
+                ax, x, self.table[score], i, kwargs, label=label, **style
             )
         ax.set_xticks(x, ticks)
-        ax.set(
-            xlabel="Training rows with the label", ylabel="Score", ylim=(-0.02, 1.02)
-        )
+        ax.set(xlabel="Training rows with the label", ylabel="Score")
+        start_at_zero(ax)
         draw_legend(ax)
         return self
+
+
+def _tick(low, high, n_labels):
+    frequency = f"{low}" if low == high else f"{low}–{high}"
+    return f"{frequency}\n({n_labels} label{'' if n_labels == 1 else 's'})"
 
 
 def _check_one_source(y_train, label_counts):

@@ -3,7 +3,14 @@
 import numpy as np
 
 from skxmc._topk import check_k
-from skxmc.display._axes import draw_legend, draw_line, require_matplotlib, set_axes
+from skxmc.display._axes import (
+    draw_legend,
+    draw_line,
+    n_lines,
+    require_matplotlib,
+    set_axes,
+    start_at_zero,
+)
 from skxmc.display._rankings import (
     as_indicator,
     bound_metric,
@@ -198,8 +205,10 @@ class PrecisionAtKDisplay:
         """
         ax = set_axes(self, ax)
         label = self.name if name is None else name
-        self.line_ = draw_line(ax, self.k, self.scores, kwargs, label=label)
+        i = n_lines(ax)
+        self.line_ = draw_line(ax, self.k, self.scores, i, kwargs, label=label)
         ax.set(xlabel="k", ylabel=metric_label(self.metric))
         ax.xaxis.get_major_locator().set_params(integer=True)
+        start_at_zero(ax)
         draw_legend(ax)
         return self

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from skxmc.display._axes import draw_legend, draw_line, require_matplotlib, set_axes
+from skxmc.display._axes import (
+    draw_legend,
+    draw_line,
+    n_lines,
+    require_matplotlib,
+    set_axes,
+)
 from skxmc.display._rankings import as_indicator, rank_labels
 from skxmc.metrics import reliability_curve
 from skxmc.metrics._reliability import curve_error
@@ -182,7 +188,8 @@ class ReliabilityDisplay:
         label = error if name is None else f"{name} ({error})"
         if _REFERENCE not in ax.get_legend_handles_labels()[1]:
             ax.plot([0, 1], [0, 1], "k:", label=_REFERENCE)
-        self.line_ = draw_line(ax, self.prob_pred, self.prob_true, kwargs, label=label)
+        curve = self.prob_pred, self.prob_true
+        self.line_ = draw_line(ax, *curve, n_lines(ax), kwargs, label=label)
         ax.set(
             xlabel="Mean predicted probability",
             ylabel="Share of true labels",
@@ -190,5 +197,5 @@ class ReliabilityDisplay:
             ylim=(-0.02, 1.02),
             aspect="equal",
         )
-        draw_legend(ax, loc="lower right")
+        draw_legend(ax)
         return self

@@ -3,14 +3,24 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skxmc.display._axes import draw_legend, draw_line, require_matplotlib, set_axes
+from skxmc.display._axes import (
+    draw_legend,
+    draw_line,
+    n_lines,
+    require_matplotlib,
+    set_axes,
+)
 from skxmc.display._rankings import innermost
 
-_LOSSES = {"train_loss": "Training loss", "valid_loss": "Validation loss"}
-_PRECISIONS = {
+_TITLES = {
+    "train_loss": "Training loss",
+    "valid_loss": "Validation loss",
     "train_precision_at_1": "Training precision@1",
     "valid_precision_at_1": "Validation precision@1",
 }
+_PRECISIONS = ("train_precision_at_1", "valid_precision_at_1")
+# By which the axes of the precisions are found again.
+_LABEL = "precision@1"
 
 
 class TrainingCurveDisplay:
@@ -117,9 +127,7 @@ class TrainingCurveDisplay:
                 "are no epochs to draw; set hidden_layer_sizes to train a network."
             )
         curves = {
-            key: [row[key] for row in history]
-            for key in (*_LOSSES, *_PRECISIONS)
-            if key in history[-1]
+            key: [row[key] for row in history] for key in _TITLES if key in history[-1]
         }
         name = type(estimator).__name__ if name is None else name
         return cls(**curves, name=name).plot(ax=ax, **kwargs)
@@ -143,28 +151,31 @@ class TrainingCurveDisplay:
         """
         ax = set_axes(self, ax)
         name = self.name if name is None else name
-        self.lines_, self.ax_precision_ = {}, None
-        self._draw(ax, _LOSSES, name, kwargs, linestyle="-")
-        ax.set(xlabel="Epoch", ylabel="Loss")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        if self.curves.keys() & _PRECISIONS.keys():
+        self.ax_precision_ = _axes_above(ax)
+        if self.ax_precision_ is None and self.curves.keys() & set(_PRECISIONS):
             self.ax_precision_ = ax.twinx()
-            self._draw(self.ax_precision_, _PRECISIONS, name, kwargs, linestyle="--")
-            self.ax_precision_.set(ylabel="Precision@1")
-        draw_legend(*filter(None, (ax, self.ax_precision_)))
-        return self
-
-    def _draw(self, ax, titles, name, kwargs, linestyle):
-        for key, title in titles.items():
-            if key not in self.curves:
-                continue
-            values = self.curves[key]
-            label = title if name is None else f"{name}: {title.lower()}"
+            self.ax_precision_.set(label=_LABEL, ylabel="Precision@1")
+        axes = [*filter(None, (ax, self.ax_precision_))]
+        self.lines_ = {}
+        for key, values in self.curves.items():
+            title = _TITLES[key]
             self.lines_[key] = draw_line(
-                ax,
+                self.ax_precision_ if key in _PRECISIONS else ax,
                 np.arange(1, len(values) + 1),
                 values,
+                n_lines(*axes),
                 kwargs,
-                label=label,
-                linestyle=linestyle,
+                label=title if name is None else f"{name}: {title.lower()}",
+                linestyle="--" if key in _PRECISIONS else "-",
             )
+        ax.set(xlabel="Epoch", ylabel="Loss")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        # Two scales leave no empty corner to rely on.
+        draw_legend(*axes, loc="lower center", bbox_to_anchor=(0.5, 1))
+        return self
+
+
+def _axes_above(ax):
+    """Return the axes of the precisions that another display put over `ax`, if any."""
+    siblings = ax.get_shared_x_axes().get_siblings(ax)
+    return next((other for other in siblings if other.get_label() == _LABEL), None)
