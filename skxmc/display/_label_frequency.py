@@ -219,13 +219,16 @@ class LabelFrequencyDisplay:
         x, i = np.arange(len(ticks)), n_lines(ax) // len(_STYLES)
         self.lines_ = {}
         for score, style in _STYLES.items():
-            label = f"{score.capitalize()} in the top {self.k}"
+            label = f"{score.capitalize()}@{self.k}"
             label = label if name is None else f"{name}: {label.lower()}"
             self.lines_[score] = draw_line(
                 ax, x, self.table[score], i, kwargs, label=label, **style
             )
         ax.set_xticks(x, ticks)
-        ax.set(xlabel="Training rows with the label", ylabel="Score")
+        ax.set(
+            xlabel="Training rows with the label\n(number of such labels)",
+            ylabel="Score",
+        )
         start_at_zero(ax)
         draw_legend(ax)
         return self
@@ -233,7 +236,7 @@ class LabelFrequencyDisplay:
 
 def _tick(low, high, n_labels):
     frequency = f"{low}" if low == high else f"{low}–{high}"
-    return f"{frequency}\n({n_labels} label{'' if n_labels == 1 else 's'})"
+    return f"{frequency}\n({n_labels})"
 
 
 def _check_one_source(y_train, label_counts):
