@@ -363,6 +363,13 @@ def test_wrong_arguments_are_named():
         ReliabilityDisplay.from_predictions(Y_ONE, Y)
     with pytest.raises(ValueError, match="There are 0 models"):
         ComparisonDisplay.from_estimators({}, X, Y)
+    with pytest.raises(ValueError, match="There are 0 models"):
+        CompressionDisplay.from_estimators({}, X, Y)
+    for scores in (Y, Y.toarray().astype(float)):
+        with pytest.raises(
+            ValueError, match="k=13 is larger than the number of labels"
+        ):
+            ComparisonDisplay.from_predictions(Y, {"a": scores}, ks=(1, 13))
 
 
 def test_without_matplotlib_only_drawing_fails(monkeypatch):

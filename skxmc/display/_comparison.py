@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skxmc._topk import check_k
 from skxmc.display._axes import draw_bars, draw_legend, require_matplotlib, set_axes
 from skxmc.display._rankings import as_indicator, bound_metric, rank_labels
 from skxmc.metrics._ranking import rank_scores
@@ -178,6 +179,8 @@ class ComparisonDisplay:
 def _scores(y_true, y_score, ks, y_train, classes):
     """Return the scores of one ranking, in the order of `_columns`."""
     Y = as_indicator(y_true, classes)
+    for k in ks:
+        check_k(k, Y.shape[1])
     ranking = rank_scores(y_score, Y.shape, max(ks))
     metrics = [bound_metric(metric, y_train, classes) for metric in _used(y_train)]
     return [metric(Y, ranking, k=k) for metric in metrics for k in ks]

@@ -55,6 +55,8 @@ class CompressionDisplay:
     """
 
     def __init__(self, points, *, k=1, name=None):
+        if not points:
+            raise ValueError("There are 0 models to draw; pass at least one.")
         self.points = points
         self.k = k
         self.name = name

@@ -76,7 +76,7 @@ def rank_labels(estimator, X, k):
             f"{len(P)} arrays; pass their last columns, side by side, to "
             "from_predictions."
         )
-    return P, getattr(classifier, "classes_", None)
+    return P, classes
 
 
 def as_indicator(y, classes, name="y_true"):
