@@ -1,6 +1,6 @@
 """Metrics for rankings of labels, and scorers for model selection.
 
-All metrics are called as ``metric(y_true, y_score, k=5)``, where `y_true` is a 0/1
+Ranking metrics are called as ``metric(y_true, y_score, k=5)``, where `y_true` is a 0/1
 indicator of shape (n_samples, n_labels), dense or sparse. `y_score` is one of
 
 - a dense array of scores, of the shape of `y_true`;
@@ -16,6 +16,7 @@ Labels of equal score rank in ascending order. All rows count, also those withou
 labels. Sparse inputs are never made dense, and no input is changed.
 """
 
+from skxmc.metrics._frequency import scores_by_frequency
 from skxmc.metrics._precision import (
     coverage_at_k,
     ndcg_at_k,
@@ -27,10 +28,15 @@ from skxmc.metrics._propensity import (
     propensity_scored_ndcg_at_k,
     propensity_scored_precision_at_k,
 )
+from skxmc.metrics._reliability import (
+    expected_calibration_error,
+    reliability_curve,
+)
 from skxmc.metrics._scorers import make_topk_scorer, make_xmc_scorers
 
 __all__ = [
     "coverage_at_k",
+    "expected_calibration_error",
     "label_propensities",
     "make_topk_scorer",
     "make_xmc_scorers",
@@ -39,4 +45,6 @@ __all__ = [
     "propensity_scored_ndcg_at_k",
     "propensity_scored_precision_at_k",
     "recall_at_k",
+    "reliability_curve",
+    "scores_by_frequency",
 ]

@@ -34,28 +34,45 @@ def evaluate_top_k(y_true, y_score, k):
     """
     Y = check_indicator(y_true, name="y_true")
     check_k(k, Y.shape[1])
-    indices = _top_k_indices(y_score, Y.shape, k)
-    return Y, indices, _find_hits(Y, indices)
+    indices, _ = rank_scores(y_score, Y.shape, k)
+    return Y, indices, find_hits(Y, indices)
 
 
-def _top_k_indices(y_score, shape, k):
-    """Rank the labels of each row by score, or take over the ranking given."""
+def rank_scores(y_score, shape, k):
+    """Rank the labels of each row by score, or take over the ranking given.
+
+    Parameters
+    ----------
+    y_score : array-like, sparse matrix or array, or tuple
+        Predictions, in any of the forms listed in `skxmc.metrics`.
+    shape : tuple of int
+        (n_samples, n_labels).
+    k : int
+        Number of labels to rank in each row.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Labels, best first; -1 for none.
+    scores : array-like of shape (n_samples, k or more) or None
+        Their scores; those that came with a ranking as they were given.
+    """
     if isinstance(y_score, tuple):
-        return _check_ranking(y_score[0], shape, k)
+        return _check_ranking(y_score[0], shape, k), y_score[1]
     if sp.issparse(y_score):
         _check_shape(y_score, shape)
         check_structure(y_score, "y_score")
         y_score = sp.csr_array(y_score)
         _check_no_nan(y_score.data)
-        return topk_csr(y_score, k)[0]
+        return topk_csr(y_score, k)
     y_score = np.asarray(y_score)
     if y_score.dtype.kind in "iu" and y_score.shape[1:] != shape[1:]:
-        return _check_ranking(y_score, shape, k)
+        return _check_ranking(y_score, shape, k), None
     _check_shape(y_score, shape)
     if y_score.dtype.kind != "f":
         y_score = y_score.astype(np.float64)
     _check_no_nan(y_score)
-    return topk_dense(y_score, k)[0]
+    return topk_dense(y_score, k)
 
 
 def _check_shape(y_score, shape):
@@ -109,8 +126,20 @@ def _check_labels(indices, n_labels):
         )
 
 
-def _find_hits(Y, indices):
-    """Tell which of the ranked labels are stored in a canonical CSR."""
+def find_hits(Y, indices):
+    """Tell which of the ranked labels are stored in a canonical CSR.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+        Truth, see `check_indicator`.
+    indices : ndarray of shape (n_samples, k), intp
+        Labels; -1 for none.
+
+    Returns
+    -------
+    hits : ndarray of shape (n_samples, k), bool
+    """
     n_samples, n_labels = Y.shape
     # Number the cells of Y row by row: the stored ones come out sorted.
     first_cell = np.arange(n_samples, dtype=np.int64) * n_labels

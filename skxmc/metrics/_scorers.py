@@ -59,13 +59,7 @@ def make_topk_scorer(metric, *, k=5, **kwargs):
     >>> make_topk_scorer("precision_at_k", k=3)
     make_topk_scorer(precision_at_k, k=3)
     """
-    if not callable(metric):
-        if metric not in _METRICS:
-            raise ValueError(
-                f"metric={metric!r} is unknown; pass a function or one of "
-                f"{sorted(_METRICS)}."
-            )
-        metric = _METRICS[metric]
+    metric = find_metric(metric)
     kwargs = {"k": k, **kwargs}
     # Within a grid search a wrong argument would only surface as NaN scores.
     signature(metric).bind("y_true", "y_score", **kwargs)
@@ -110,6 +104,33 @@ def make_xmc_scorers(ks=(1, 3, 5), propensities=None):
     }
 
 
+def find_metric(metric):
+    """Return the metric of that name; a function is returned as it is.
+
+    Parameters
+    ----------
+    metric : str or callable
+        Name of a metric of `skxmc.metrics`, or any function.
+
+    Returns
+    -------
+    metric : callable
+
+    Raises
+    ------
+    ValueError
+        If there is no metric of that name.
+    """
+    if callable(metric):
+        return metric
+    if metric not in _METRICS:
+        raise ValueError(
+            f"metric={metric!r} is unknown; pass a function or one of "
+            f"{sorted(_METRICS)}."
+        )
+    return _METRICS[metric]
+
+
 class _TopKScorer(_BaseScorer):
     """Scorer that ranks by `predict_proba`.
 
@@ -133,12 +154,24 @@ class _TopKScorer(_BaseScorer):
         else:
             y_score = method_caller(estimator, "predict_proba", X)
         if not sp.issparse(y_true) and np.ndim(y_true) == 1:
-            y_true = _encode_labels(np.asarray(y_true), np.asarray(classes))
+            y_true = encode_labels(np.asarray(y_true), np.asarray(classes))
         return self._score_func(y_true, y_score, **{**self._kwargs, **kwargs})
 
 
-def _encode_labels(y, classes):
-    """Turn class labels into a CSR indicator with a column for each class."""
+def encode_labels(y, classes):
+    """Turn class labels into a CSR indicator with a column for each class.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class labels; an unknown one makes a row without true labels.
+    classes : ndarray of shape (n_labels,)
+        All class labels.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_labels)
+    """
     order = np.argsort(classes)
     positions = np.searchsorted(classes, y, sorter=order)
     columns = order[np.minimum(positions, len(classes) - 1)]
