@@ -13,7 +13,8 @@ ROOT = Path(skxmc.__file__).parent
 
 # What a module or folder may import from the package; nothing else may be imported.
 ALLOWED = {
-    "__init__": {"_declare", "_mhe", "_text_encoder", "_unidec"},
+    "__init__": {"_declare", "_mhe", "_text_classifier", "_text_encoder", "_unidec"},
+    "_text_classifier": {"_declare", "_tags", "metrics"},
     "_declare": {
         "_base",
         "_compression",
@@ -157,10 +158,27 @@ def test_import_adds_no_side_effects_to_those_of_its_dependencies():
     code = (
         "import os, sys, skorch, sklearn, torch\n"
         "before, threads = dict(os.environ), torch.get_num_threads()\n"
-        "import skxmc\n"
+        "from skxmc import *\n"
         "assert dict(os.environ) == before\n"
         "assert torch.get_num_threads() == threads\n"
         "assert not torch.cuda.is_initialized()\n"
         "assert not {'faiss', 'matplotlib'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_data_sets_and_metrics_do_without_torch():
+    code = (
+        "import sys, skxmc\n"
+        "assert 'sklearn' not in sys.modules\n"
+        "skxmc.metrics.precision_at_k, skxmc.datasets.load_dataset\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there_and_no_other():
+    assert {name for name in skxmc.__all__ if not hasattr(skxmc, name)} == set()
+    assert set(skxmc.__all__) <= set(dir(skxmc))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        skxmc.Nothing  # noqa: B018
