@@ -168,9 +168,17 @@ def decode_tags(Y, names):
     return [tuple(tags[a:b]) for a, b in pairwise(Y.indptr.tolist())]
 
 
-def unknown_tags(rows, names):
-    """Return the set of tags in the rows that are none of the names."""
-    return set(chain.from_iterable(rows)).difference(names.tolist())
+def unknown_tags_message(rows, names):
+    """Say how many tags in the rows are none of the names; None if there are none."""
+    unknown = set(chain.from_iterable(rows)).difference(names.tolist())
+    if not unknown:
+        return None
+    n_lost = sum(bool(row) and unknown.issuperset(row) for row in rows)
+    return (
+        f"Tags that the model does not know: {len(unknown)}, such as "
+        f"{min(unknown)!r}. They are left out; {n_lost} of {len(rows)} rows have no "
+        "others and count as misses."
+    )
 
 
 def texts_of(names, label_texts):
