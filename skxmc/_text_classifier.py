@@ -318,14 +318,13 @@ class XMCTextClassifier(BaseEstimator):
 
     def _start(self):
         """Return the vectorizer and the classifier to fit, or say what is wrong."""
+        parts = {name: getattr(self, name) for name in _DEFAULTS}
+        if parts["vectorizer"] == "passthrough":
+            parts["vectorizer"] = FunctionTransformer()
         vectorizer, classifier = (
-            clone(
-                make_default() if getattr(self, name) is None else getattr(self, name)
-            )
+            make_default() if parts[name] is None else clone(parts[name])
             for name, make_default in _DEFAULTS.items()
         )
-        if vectorizer == "passthrough":
-            vectorizer = FunctionTransformer()
         if self.label_texts is not None:
             _check_describable(classifier)
         return vectorizer, classifier
