@@ -71,7 +71,7 @@ def test_predictions_go_to_a_file_and_come_from_a_pipe(folder, capsys, monkeypat
     argv = ["predict", folder / "texts", "-", "-o", output, "-t", 0.9]
     assert status_and_lines(capsys, *argv) == (0, [], [])
     first, second = map(json.loads, output.read_text(encoding="utf-8").splitlines())
-    assert first["labels"] == ["drink", "red"]
+    assert first["labels"] == ["red", "drink"]
     assert second == {"labels": [], "scores": []}
 
 

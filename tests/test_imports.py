@@ -14,6 +14,9 @@ ROOT = Path(skxmc.__file__).parent
 # What a module or folder may import from the package; nothing else may be imported.
 ALLOWED = {
     "__init__": {"_declare", "_mhe", "_text_classifier", "_text_encoder", "_unidec"},
+    "__main__": {"_cli"},
+    "_cli": {"_commands"},
+    "_commands": {"_json_lines", "_tags"},
     "_text_classifier": {"_declare", "_tags", "metrics"},
     "_declare": {
         "_base",
