@@ -1,5 +1,6 @@
 """The commands of ``python -m skxmc``: fit, predict and evaluate over files."""
 
+import codecs
 import gzip
 import sys
 import warnings
@@ -133,8 +134,8 @@ def _open(path):
 
 
 def _open_output(path, input_path):
-    if path is None:
-        return nullcontext(sys.stdout)
+    if path is None:  # UTF-8 whatever the terminal's encoding is, as JSON lines are
+        return nullcontext(codecs.getwriter("utf-8")(sys.stdout.buffer))
     if Path(path).exists() and input_path != "-" and Path(path).samefile(input_path):
         raise ValueError(f"{path} is the input, too; write to another file.")
     return open(path, "w", encoding="utf-8")
