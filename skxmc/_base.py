@@ -20,6 +20,7 @@ from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
 from skxmc._memory import ProblemSize
 from skxmc._model_files import save
+from skxmc._model_schema import register_estimator
 from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k, ranking_to_csr
@@ -38,8 +39,14 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     """Template of the estimators: validation, containers, training options.
 
     A subclass adds its parameters and three hooks: `_fit_model`, `_rank` and
-    `_memory_of`.
+    `_memory_of`; and, to be stored in model files, `_stored_fields`.
     """
+
+    def __init_subclass__(cls, **kwargs):
+        """Let instances be stored in model files, if their attributes are declared."""
+        super().__init_subclass__(**kwargs)
+        if "_stored_fields" in vars(cls):
+            register_estimator(cls, cls._stored_fields)
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like"],

@@ -169,6 +169,16 @@ class DECLAREClassifier(BaseXMCClassifier):
     (200, 3)
     """
 
+    _stored_fields = {
+        "n_components_": "int",
+        "compression_ratio_": "float",
+        "index_recall_": "float",
+        "_label_index": "NeighborIndex",
+        "_store": "LabelStore",
+        "_index": "NeighborIndex | none",
+        "_input_index": "SparseNeighborIndex | none",
+    }
+
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],

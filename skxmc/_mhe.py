@@ -201,6 +201,14 @@ class MultiHeadEncodingClassifier(
     (200, 3)
     """
 
+    _stored_fields = {
+        "variant_": "str",
+        "head_sizes_": "tuple int",
+        "label_order_": "int64[n_labels]",
+        "candidate_recall_": "float",
+        "_n_features_out": "int",
+    }
+
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "variant": [StrOptions({"auto", "product", "cascade", "sampling", "full"})],

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import scipy
 import sklearn
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from skxmc._model_tree import TABLE, decode, encode
 from skxmc._safetensors import MAX_HEADER, parse_json, read_arrays, write_arrays
@@ -66,56 +68,8 @@ def save(estimator, path):
         return _append_digest(file)
 
 
-def load(path, *, mmap=False, expected_sha256=None, max_bytes=None):
-    """Load a model that `save` has written.
-
-    Nothing in the file is executed: it holds numbers and names of settings, and the
-    classes of the objects come from a table of skxmc. Damaged files are refused, by the
-    digest in them. The digest does not tell who wrote the file: for that, compare it
-    with one that you got from whom you trust, by `expected_sha256`.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    mmap : bool, default=False
-        Whether to leave the arrays in the file, and read what predictions need of them.
-        Opens a model of any size at once, and processes that open the same file share
-        its memory. The digest is then only checked if `expected_sha256` is given.
-        The file must not be changed meanwhile (`save` writes a new one in its place).
-    expected_sha256 : str or None, default=None
-        The digest that the file must have: 64 hexadecimal digits, as `save` returns.
-    max_bytes : int or None, default=None
-        Refuse larger files.
-
-    Returns
-    -------
-    estimator : object
-        The fitted estimator. It predicts on the device that it was trained on, or, with
-        a warning, on the CPU where there is no such device.
-
-    Raises
-    ------
-    CorruptFileError
-        If the file is damaged, incomplete or no model file, or has another digest.
-    FormatVersionError
-        If a newer skxmc has written it.
-    ValueError
-        If it is larger than `max_bytes`.
-
-    Examples
-    --------
-    >>> import skxmc, tempfile, os
-    >>> from skxmc.datasets import make_xmc_classification
-    >>> X, Y = make_xmc_classification(50, 20, 8, random_state=0)
-    >>> model = skxmc.DECLAREClassifier(n_components=4, random_state=0).fit(X, Y)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "model.skxmc")
-    ...     digest = model.save(path)
-    ...     again = skxmc.load(path, expected_sha256=digest)
-    >>> bool((again.predict(X) != model.predict(X)).nnz)
-    False
-    """
+def read_model(path, *, mmap, expected_sha256, max_bytes):
+    """Read what `save` has written; see `skxmc.load`."""
     path = Path(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -136,9 +90,14 @@ def _build(config, arrays):
     node = config.get("model")
     name = node.get("class") if isinstance(node, dict) else None
     kind = TABLE.get(name) if isinstance(name, str) else None
-    if kind is None or not hasattr(kind.cls, "fit"):
+    if kind is None or not hasattr(kind.cls, "predict"):
         raise CorruptFileError(f"its model is of the class {name!r}, no estimator.")
-    return decode(node, arrays)
+    model = decode(node, arrays)
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise CorruptFileError(f"its {name} is not fitted.") from error
+    return model
 
 
 def _versions():

@@ -1,28 +1,22 @@
-"""The table of what model files may hold: every class, and what its attributes are.
+"""The table of what model files may hold: classes, and what their attributes are.
 
-Written by `BaseXMCClassifier.save`, read by `skxmc.load`. A change here is a change of
-the format: raise `FORMAT_VERSION`, and let `load` go on reading the files in
-``tests/golden``.
+Networks are in `skxmc._nn._stored_modules`; the fitted attributes of an estimator are
+in its `_stored_fields`. A change there or here is a change of the format: raise
+`FORMAT_VERSION`, and let `load` go on reading the files in ``tests/golden``.
 """
 
 import warnings
 
 import numpy as np
 
-from skxmc._declare import DECLAREClassifier
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
-from skxmc._mhe import MultiHeadEncodingClassifier
-from skxmc._model_files import load
 from skxmc._model_tree import register, restore_vars
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
 from skxmc._nn import register_modules
 from skxmc._recovery import LabelStore
 from skxmc._stored import StoredRows
 from skxmc._targets import TargetForm
-from skxmc._unidec import UniDECClassifier
-
-__all__ = ["load"]
 
 _HISTORY = {
     "history_": "History",
@@ -38,32 +32,6 @@ _FITTED = {
     "_encoder": "Encoder",
     "_form": "TargetForm",
     **_HISTORY,
-}
-_ESTIMATORS = {
-    DECLAREClassifier: {
-        "n_components_": "int",
-        "compression_ratio_": "float",
-        "index_recall_": "float",
-        "_label_index": "NeighborIndex",
-        "_store": "LabelStore",
-        "_index": "NeighborIndex | none",
-        "_input_index": "SparseNeighborIndex | none",
-    },
-    MultiHeadEncodingClassifier: {
-        "variant_": "str",
-        "head_sizes_": "tuple int",
-        "label_order_": "int64[n_labels]",
-        "candidate_recall_": "float",
-        "_n_features_out": "int",
-    },
-    UniDECClassifier: {
-        "temperature_": "float",
-        "index_recall_": "float",
-        "_n_features_out": "int",
-        "_ranker": "DualRanker",
-        "_labels": "LabelDescriptions",
-        "_seen": "tuple ndarray/int",
-    },
 }
 
 
@@ -157,12 +125,14 @@ def _from_dict(cls, state):
     return cls(**state)
 
 
+def register_estimator(cls, fields):
+    """Let an estimator be stored, with these fitted attributes of its own."""
+    register(cls, _FITTED | fields, get=_estimator_state, restore=_restore_estimator)
+
+
 def register_all():
-    """Fill the table."""
+    """Let all that estimators are made of be stored."""
     register_modules()
-    for cls, fields in _ESTIMATORS.items():
-        fields = _FITTED | fields
-        register(cls, fields, get=_estimator_state, restore=_restore_estimator)
     register(TargetForm, {"kind": "str", "dtype": "dtype", "classes": "any[n_labels]"})
     register(
         StoredRows,

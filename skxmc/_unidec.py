@@ -224,6 +224,15 @@ class UniDECClassifier(
     (50, 256)
     """
 
+    _stored_fields = {
+        "temperature_": "float",
+        "index_recall_": "float",
+        "_n_features_out": "int",
+        "_ranker": "DualRanker",
+        "_labels": "LabelDescriptions",
+        "_seen": "tuple ndarray/int",
+    }
+
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "label_features": ["array-like", "sparse matrix", None],

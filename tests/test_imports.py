@@ -15,25 +15,34 @@ ROOT = Path(skxmc.__file__).parent
 ALLOWED = {
     "__init__": {
         "_declare",
+        "_load",
         "_mhe",
-        "_model_schema",
+        "_text_classifier",
         "_text_encoder",
         "_unidec",
         "_version",
     },
-    "_model_schema": {
+    "__main__": {"_cli"},
+    "_cli": {"_commands"},
+    "_commands": {"_json_lines", "_tags"},
+    "_load": {"_declare", "_mhe", "_model_files", "_text_classifier", "_unidec"},
+    "_text_classifier": {
         "_declare",
+        "_model_files",
+        "_stored_texts",
+        "_tags",
+        "metrics",
+    },
+    "_stored_texts": {"_model_tree"},
+    "_model_schema": {
         "_dual_ranking",
         "_label_features",
-        "_mhe",
-        "_model_files",
         "_model_tree",
         "_neighbors",
         "_nn",
         "_recovery",
         "_stored",
         "_targets",
-        "_unidec",
     },
     "_model_files": {"_model_tree", "_safetensors", "_version", "exceptions"},
     "_model_tree": {"_model_fields", "exceptions"},
@@ -89,6 +98,7 @@ ALLOWED = {
         "_blocks",
         "_memory",
         "_model_files",
+        "_model_schema",
         "_nn",
         "_stored",
         "_targets",
@@ -186,10 +196,28 @@ def test_import_adds_no_side_effects_to_those_of_its_dependencies():
     code = (
         "import os, sys, skorch, sklearn, torch\n"
         "before, threads = dict(os.environ), torch.get_num_threads()\n"
-        "import skxmc, skxmc.display\n"
+        "from skxmc import *\n"
+        "import skxmc.display\n"
         "assert dict(os.environ) == before\n"
         "assert torch.get_num_threads() == threads\n"
         "assert not torch.cuda.is_initialized()\n"
         "assert not {'faiss', 'matplotlib'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_data_sets_and_metrics_do_without_torch():
+    code = (
+        "import sys, skxmc\n"
+        "assert 'sklearn' not in sys.modules\n"
+        "skxmc.metrics.precision_at_k, skxmc.datasets.load_dataset\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there_and_no_other():
+    assert {name for name in skxmc.__all__ if not hasattr(skxmc, name)} == set()
+    assert set(skxmc.__all__) <= set(dir(skxmc))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        skxmc.Nothing  # noqa: B018

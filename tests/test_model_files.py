@@ -26,11 +26,16 @@ import torch
 from _estimators import ESTIMATORS, VARIANTS
 from _faults import assert_same_answers, fitted, in_subprocess, problem
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfVectorizer,
+)
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
 import skxmc
-from skxmc import DECLAREClassifier, UniDECClassifier
+from skxmc import DECLAREClassifier, UniDECClassifier, XMCTextClassifier
 from skxmc._model_files import FORMAT_VERSION
 from skxmc._safetensors import MAX_ARRAYS, MAX_HEADER
 from skxmc.datasets import make_xmc_classification
@@ -151,6 +156,40 @@ def test_what_only_a_fit_needs_is_left_out_with_a_warning(path):
     assert again.callbacks is None
     assert again.random_state is None
     assert_same_answers(again, model, X)
+
+
+TEXTS = ["red wine", "white wine", "red apple", "green apple"] * 10
+TAGS = [["drink", "red"], ["drink"], ["fruit", "red"], ["fruit"]] * 10
+
+
+@pytest.mark.parametrize(
+    "vectorizer",
+    [
+        None,
+        TfidfVectorizer(ngram_range=(1, 2), use_idf=False),
+        CountVectorizer(stop_words=["white"], dtype=np.float32),
+        HashingVectorizer(n_features=64, alternate_sign=False),
+    ],
+)
+@pytest.mark.parametrize("tags", [TAGS, [row[0] for row in TAGS]])
+def test_texts_and_names_travel_along(vectorizer, tags, path):
+    model = XMCTextClassifier(
+        DECLAREClassifier(random_state=0), vectorizer=vectorizer
+    ).fit(TEXTS, tags)
+    digest = model.save(path)
+    again = skxmc.load(path)
+    assert list(again.predict(TEXTS)) == list(model.predict(TEXTS))
+    assert again.suggest(TEXTS, k=2).equals(model.suggest(TEXTS, k=2))
+    assert again.save(path) == digest
+
+
+def test_a_function_in_a_vectorizer_is_refused_by_name(path):
+    vectorizer = TfidfVectorizer(tokenizer=str.split, token_pattern=None)
+    model = XMCTextClassifier(
+        DECLAREClassifier(random_state=0), vectorizer=vectorizer
+    ).fit(TEXTS, TAGS)
+    with pytest.raises(ValueError, match=r"vectorizer.params.tokenizer=.*pickle"):
+        model.save(path)
 
 
 class Own(nn.Module):
@@ -392,6 +431,7 @@ def in_state(name, value):
         in_model(**{"class": ["DECLAREClassifier"]}),
         in_model(**{"$": "call"}),
         lambda config: config | {"model": None},
+        lambda config: config | {"model": unfitted(config["model"])},
         lambda config: config | {"format_version": "1"},
         lambda config: config | {"format": "other"},
         lambda config: [config],
@@ -412,10 +452,14 @@ def in_state(name, value):
         lambda config: b" " * (MAX_HEADER + 1),
         lambda config: config | {"model": nested(100)},
     ],
-    ids=range(24),
+    ids=range(25),
 )
 def test_s10_configurations_that_no_model_has(saved, change, path):
     refuse(rewritten(saved[0], change), path)
+
+
+def unfitted(model):
+    return model | {"state": {"params": model["state"]["params"]}}
 
 
 def nested(depth):

@@ -27,7 +27,8 @@ def make_topk_scorer(metric, *, k=5, **kwargs):
 
     The scorer ranks by ``predict_proba``, dense or sparse. It takes indicator y, dense
     or sparse, as well as 1-D y of class labels; a class that the estimator does not
-    know makes a row without true labels.
+    know makes a row without true labels. With
+    :class:`~skxmc.XMCTextClassifier` it takes texts and lists of names.
 
     Parameters
     ----------
@@ -146,6 +147,9 @@ class _TopKScorer(_BaseScorer):
         return f"make_topk_scorer({self._score_func.__name__}{arguments})"
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        if hasattr(estimator, "to_matrices"):  # of texts and names, what they stand for
+            X, y_true = estimator.to_matrices(X, y_true)
+            estimator = estimator.classifier_
         classes = estimator.classes_
         # Up to two labels look like a binary problem to scikit-learn, and its
         # method_caller then hands over the probability of the second one only.
