@@ -14,6 +14,7 @@ from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
 from skxmc._memory import array_bytes, layer_bytes, ridge_bytes, svd_bytes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
+from skxmc._pairs import pair_products
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -347,6 +348,20 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.decoder == "linear":
             indices, scores = self._label_index.search(codes, k)
             return indices, np.clip(scores, 0, 1)
+        return rank_votes(self._recover(X, codes), k, self._store.by_frequency)
+
+    def _score_label(self, X, label):
+        codes = self._encoder(X)
+        if self.decoder == "linear":
+            rows = np.arange(len(codes))
+            decoder, column = self._label_index.keys, np.full_like(rows, label)
+            scores = pair_products(codes, rows, decoder, column)
+        else:
+            scores = self._recover(X, codes)[:, [label]].toarray()[:, 0]
+        return np.clip(scores, 0, 1)
+
+    def _recover(self, X, codes):
+        """Return the scores of the labels that neighbours have."""
         scores = self._count_votes(X, codes)
         if self.decoder == "blend":
             scores = blend_linear(
@@ -354,7 +369,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             )
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
-        return rank_votes(scores, k, self._store.by_frequency)
+        return scores
 
     def _count_votes(self, X, codes):
         """Return the votes of the neighbours of the codes, and of those of the rows."""

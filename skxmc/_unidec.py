@@ -548,6 +548,9 @@ class UniDECClassifier(
     def _rank(self, X, k):
         return self._ranker.rank(self._encoder(X), k, self._dial())
 
+    def _score_label(self, X, label):
+        return self._ranker.score_label(self._encoder(X), label, self._dial())
+
     def partial_fit(self, X, y, classes=None):
         """Train one more epoch, on further rows.
 
