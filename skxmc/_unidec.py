@@ -40,6 +40,7 @@ from skxmc._text_encoder import (
     load_tokenizer,
     read_texts,
     text_encoder_of,
+    token_names,
 )
 from skxmc.metrics import precision_at_k
 
@@ -478,6 +479,11 @@ class UniDECClassifier(
             # Kept: a model that is stored and opened elsewhere has to read texts too.
             self._tokenizer = load_tokenizer(text)
         return read_texts(text, self._tokenizer, X, "X")
+
+    def _feature_names(self, x):
+        if text_encoder_of(self.encoder) is None:
+            return super()._feature_names(x)
+        return token_names(self._tokenizer, x)
 
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""

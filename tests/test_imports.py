@@ -21,6 +21,7 @@ ALLOWED = {
         "_memory",
         "_neighbors",
         "_nn",
+        "_pairs",
         "_recovery",
         "_ridge",
         "metrics",
@@ -47,6 +48,7 @@ ALLOWED = {
         "_text_encoder",
         "metrics",
     },
+    "inspection": {"_base", "_blocks", "_declare"},
     "_text_encoder": {"_nn"},
     "_dual_training": {
         "_dual_ranking",

@@ -14,7 +14,13 @@ from numpydoc.validate import validate
 import skxmc
 
 ROOT = Path(__file__).parent.parent
-PUBLIC_MODULES = ("skxmc", "skxmc.datasets", "skxmc.exceptions", "skxmc.metrics")
+PUBLIC_MODULES = (
+    "skxmc",
+    "skxmc.datasets",
+    "skxmc.exceptions",
+    "skxmc.inspection",
+    "skxmc.metrics",
+)
 
 
 def readme_commands():

@@ -104,7 +104,8 @@ class ProductHead(nn.Module):
     def score_label(self, features, code, n_rows=None):
         """Compute the probability of one label for the first rows, an ndarray."""
         if self.table is not None:
-            return candidate_probabilities(*self.score(features, n_rows), code)
+            candidates, log_p = self.score(features, n_rows)
+            return candidate_probabilities(candidates, log_p, code)
         heads = _to_exact(self.log_probabilities(features), n_rows)
         digits = code_digits(code, self.head_sizes)
         log_p = sum(z[:, digit] for z, digit in zip(heads, digits, strict=True))
