@@ -44,9 +44,10 @@ def check_row(estimator, X):
 def find_label(estimator, x, label):
     """Return the position of a label in `classes_`; of None, of the best label."""
     if label is None:
-        return int(estimator.predict_topk(x, k=1)[0][0, 0])
+        return int(estimator._rank(x, 1)[0][0, 0])
     classes = estimator.classes_
-    found = np.flatnonzero(classes == label) if np.ndim(label) == 0 else ()
+    is_one = np.ndim(label) == 0
+    found = np.flatnonzero(is_one and classes == label)
     if not len(found):
         raise ValueError(
             f"label={label!r} is none of the {len(classes)} labels of the model, "

@@ -57,7 +57,7 @@ def _draw_subsets(n, n_subsets, random_state):
     kept : bool ndarray of shape (n_block, n); weights : ndarray of shape (n_block,)
     """
     features = np.arange(n)
-    if n <= np.log2(n_subsets + 2):
+    if n <= max(3, np.log2(n_subsets + 2)):
         for numbers in _cut(np.arange(1, 2**n - 1)):
             kept = numbers[:, None] >> features & 1 > 0
             sizes = kept.sum(axis=1)
