@@ -335,6 +335,7 @@ def test_display_draws_the_largest_and_the_sum_of_the_rest(table):
     assert texts == ["sweet", "sour", "2 others"]
     assert display.ax_.get_title() == "Pear: score 0.900, baseline 0.300"
     assert display.ax_.yaxis_inverted()
+    assert len(display.plot(k=3).bars_) == 4  # a single other one has its name
     X, Y = make_data()
     model = DECLAREClassifier(random_state=0).fit(X, Y)
     ax = display.ax_

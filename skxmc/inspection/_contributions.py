@@ -87,6 +87,10 @@ class Contributions:
         }
         return pd.DataFrame(columns, index=pd.Index(self.indices, name="index"))
 
+    def _shown(self, k):
+        """Return the k largest, or all if only one would be left out."""
+        return self.largest(k + (len(self) == k + 1))
+
     def __len__(self):
         return len(self.indices)
 
@@ -96,11 +100,12 @@ class Contributions:
             f"label {label!r}: score {self.score:.3f}, baseline {self.baseline:.3f}",
             "contribution     value  name",
         ]
-        for i in self.largest(_N_PRINTED):
+        shown = self._shown(_N_PRINTED)
+        for i in shown:
             numbers = f"{self.contributions[i]:+12.3f}{self.values[i]:10.3f}"
             lines.append(f"{numbers}  {self.names[i]}")
-        if len(self) > _N_PRINTED:
-            lines.append(f"and {len(self) - _N_PRINTED} smaller ones")
+        if len(shown) < len(self):
+            lines.append(f"and {len(self) - len(shown)} smaller ones")
         return "\n".join(lines)
 
 

@@ -107,7 +107,7 @@ class ContributionDisplay:
             Where to draw; None makes a figure.
         k : int, default=10
             How many of the largest contributions have a bar. The last bar is the sum
-            of all others, if there are any.
+            of all others, if there are several.
         name : str, default=None
             What to call the label in the title; by default as in `classes_`.
         **kwargs : dict
@@ -123,7 +123,7 @@ class ContributionDisplay:
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         table = self.contributions
-        shown = table.largest(k)
+        shown = table._shown(k)
         sizes = table.contributions[shown]
         names = [str(name) for name in table.names[shown]]
         colors = ["C0" if size >= 0 else "C3" for size in sizes]
