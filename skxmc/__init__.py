@@ -33,7 +33,7 @@ _MODULES = {
     "XMCTextClassifier": "_text_classifier",
     "load": "_load",
 }
-_SUBPACKAGES = ("datasets", "display", "exceptions", "metrics")
+_SUBPACKAGES = ("datasets", "display", "exceptions", "inspection", "metrics")
 
 
 def __getattr__(name):

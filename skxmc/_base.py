@@ -78,6 +78,19 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Each row alike, bit for bit, whatever other rows are in the block.
         """
 
+    def _score_label(self, X, label):
+        """Score one label for a block of rows, as `_rank` does: shape (n,).
+
+        Ranking all labels is the slow way; estimators have a faster one.
+        """
+        indices, scores = self._rank(X, self._form.n_labels)
+        return scores[indices == label]
+
+    def _feature_names(self, x):
+        """Return names of the non-zero features of a CSR row, or None."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else names[x.indices]
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
         """Fit the model.

@@ -14,6 +14,7 @@ from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
 from skxmc._memory import array_bytes, layer_bytes, ridge_bytes, svd_bytes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
+from skxmc._pairs import pair_products
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -357,30 +358,83 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.decoder == "linear":
             indices, scores = self._label_index.search(codes, k)
             return indices, np.clip(scores, 0, 1)
-        scores = self._count_votes(X, codes)
-        if self.decoder == "blend":
-            scores = blend_linear(
-                scores, codes, self._label_index.keys, self.linear_weight
-            )
+        return rank_votes(self._recover(X, codes), k, self._store.by_frequency)
+
+    def _score_label(self, X, label):
+        codes = self._encoder(X)
+        if self.decoder == "linear":
+            rows = np.arange(len(codes))
+            decoder, column = self._label_index.keys, np.full_like(rows, label)
+            scores = pair_products(codes, rows, decoder, column)
+        else:
+            scores = self._recover(X, codes)[:, [label]].toarray()[:, 0]
+        return np.clip(scores, 0, 1)
+
+    def _recover(self, X, codes):
+        """Return the scores of the labels that neighbours have."""
+        scores = self._blend(X, codes)
         if self._form.is_single_label:
             scores = normalize(scores, norm="l1")
-        return rank_votes(scores, k, self._store.by_frequency)
+        return scores
+
+    def _blend(self, X, codes):
+        """Return the votes, mixed with linear scores if wanted."""
+        votes = self._count_votes(X, codes)
+        if self.decoder != "blend":
+            return votes
+        return blend_linear(votes, codes, self._label_index.keys, self.linear_weight)
 
     def _count_votes(self, X, codes):
         """Return the votes of the neighbours of the codes, and of those of the rows."""
         store = self._store
+        keys, weights = self._nearest_keys(codes)
+        votes = vote(store.sets, store.set_of_key[keys], weights)
+        if not self._compares_input():
+            return votes
+        rows, weights = self._nearest_rows(X)
+        own = vote(store.sets, store.set_of_row[rows], weights)
+        return (1 - self.input_weight) * votes + self.input_weight * own
+
+    def _compares_input(self):
+        return self._input_index is not None and self.input_weight > 0
+
+    def _nearest_keys(self, codes):
+        """Return the keys most similar to each code, and what they weigh."""
+        store = self._store
         n_keys = min(self.n_neighbors, len(store.key_rows))
         keys, similarities = self._index.search(codes, n_keys)
         taken = cap_multiplicities(store.count_of_key[keys], self.n_neighbors)
-        weights = neighbor_weights(similarities, self.sharpening, taken)
-        votes = vote(store.sets, store.set_of_key[keys], weights)
-        if self._input_index is None or not self.input_weight:
-            return votes
-        n_rows = min(self.n_neighbors, len(store.rows))
+        return keys, neighbor_weights(similarities, self.sharpening, taken)
+
+    def _nearest_rows(self, X):
+        """Return the stored rows most similar to each row of X, and their weights."""
+        n_rows = min(self.n_neighbors, len(self._store.rows))
         rows, similarities = self._input_index.search(X, n_rows)
-        weights = neighbor_weights(similarities, _INPUT_SHARPENING)
-        own = vote(store.sets, store.set_of_row[rows], weights)
-        return (1 - self.input_weight) * votes + self.input_weight * own
+        return rows, neighbor_weights(similarities, _INPUT_SHARPENING)
+
+    def _explain_vote(self, x, label):
+        """Split the score of a label for one row among the training rows that vote.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_voters,), int32
+            Numbers of the training rows.
+        weights, contributions : ndarrays of shape (n_voters,), float64
+            What each row weighs in the vote, and adds to the score.
+        """
+        store, codes = self._store, self._encoder(x)
+        weights = store.weights_of_rows(*self._nearest_keys(codes))
+        if self._compares_input():
+            rows, own = self._nearest_rows(x)
+            own = np.bincount(rows[0], own[0], minlength=len(weights))
+            weights = (1 - self.input_weight) * weights + self.input_weight * own
+        voters = np.flatnonzero(weights)
+        weights = weights[voters]
+        factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
+        if self._form.is_single_label:
+            factor /= self._blend(x, codes).sum() or 1.0
+        carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0
+        return store.rows[voters], weights, factor * weights * carries
 
     def model_size(self):
         """Compute the memory that the fitted model takes, by part.

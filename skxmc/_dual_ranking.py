@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import logsumexp
 
 from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
 from skxmc._neighbors import NeighborIndex
-from skxmc._pairs import holds_labels
+from skxmc._pairs import holds_labels, pair_products
 from skxmc._stored import StoredRows
 from skxmc._topk import fill_ranking
 
@@ -139,10 +140,7 @@ class DualRanker:
         -------
         indices, probabilities : ndarrays of shape (n_rows, k)
         """
-        calibrated = self.calibrated  # once: other threads may set another pair
-        if calibrated[0] != dial:
-            self.calibrated = calibrated = dial, self._calibrate(dial)
-        slope, intercept = calibrated[1]
+        slope, intercept = self._calibration(dial)
         n_searched = min(max(k, N_CALIBRATED), len(self.keys))
         n_searched = n_searched if self.is_exclusive else k
         indices, scores = self._search(outputs, n_searched, dial)
@@ -154,6 +152,26 @@ class DualRanker:
         else:
             probabilities = sigmoid(scores, slope, intercept)
         return fill_ranking(indices[:, :k], self.by_frequency), probabilities[:, :k]
+
+    def score_label(self, outputs, label, dial):
+        """Score one label as `rank` does: probabilities of shape (n_rows,)."""
+        slope, intercept = self._calibration(dial)
+        queries = make_queries(outputs, self.embedding_size, self.scale, dial)
+        rows = np.arange(len(queries))
+        scores = pair_products(queries, rows, self.keys, np.full_like(rows, label))
+        if not self.is_exclusive:
+            return sigmoid(scores, slope, intercept)
+        n_best = min(N_CALIBRATED, len(self.keys))
+        best = self.index.search(queries, n_best)[1]
+        log_p = slope * scores - logsumexp(slope * best, axis=1)
+        return np.exp(np.minimum(log_p, 0)).astype(np.float32)
+
+    def _calibration(self, dial):
+        """Return the slope and intercept for a dial, computed where it is new."""
+        calibrated = self.calibrated  # once: other threads may set another pair
+        if calibrated[0] != dial:
+            self.calibrated = calibrated = dial, self._calibrate(dial)
+        return calibrated[1]
 
     def _search(self, outputs, k, dial):
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)

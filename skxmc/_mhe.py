@@ -448,6 +448,10 @@ class MultiHeadEncodingClassifier(
         codes, scores = self._encoder.rank(X, k)
         return self.label_order_[codes], scores
 
+    def _score_label(self, X, label):
+        code = np.flatnonzero(self.label_order_ == label)[0]
+        return self._encoder.score_label(X, code)
+
     def transform(self, X):
         """Compute the features that the heads see.
 

@@ -51,6 +51,28 @@ class LabelStore:
             if name != "sets":
                 setattr(self, name, numbers.astype(np.int32))
 
+    def weights_of_rows(self, keys, weights):
+        """Share the weights of keys among the rows that they stand for, equally.
+
+        Parameters
+        ----------
+        keys : ndarray of shape (1, q), int
+            Neighbours of one row; -1 for none.
+        weights : ndarray of shape (1, q)
+            What they weigh.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_rows,), float64
+            Of each of `rows`.
+        """
+        keys, weights = keys[keys >= 0], weights[keys >= 0]
+        if len(self.key_rows) == len(self.rows):
+            return np.bincount(keys, weights, minlength=len(self.rows))
+        sizes = np.bincount(self.set_of_row)
+        sums = np.bincount(self.set_of_key[keys], weights, minlength=len(sizes))
+        return (sums / np.maximum(sizes, 1))[self.set_of_row]
+
     @property
     def n_bytes(self):
         """Memory in bytes."""

@@ -113,3 +113,9 @@ def read_texts(encoder, tokenizer, texts, what):
             f"encoder={encoder.name!r} reads texts; pass a list of str."
         )
     return _nn.tokenize(texts, tokenizer, encoder.max_length)
+
+
+def token_names(tokenizer, tokens):
+    """Return the tokens of a text that `read_texts` has read, as words."""
+    # Numbers are stored plus one, see `tokenize`.
+    return tokenizer.convert_ids_to_tokens((tokens.data.astype(int) - 1).tolist())

@@ -40,6 +40,7 @@ from skxmc._text_encoder import (
     load_tokenizer,
     read_texts,
     text_encoder_of,
+    token_names,
 )
 from skxmc.metrics import precision_at_k
 
@@ -488,6 +489,11 @@ class UniDECClassifier(
             self._tokenizer = load_tokenizer(text)
         return read_texts(text, self._tokenizer, X, "X")
 
+    def _feature_names(self, x):
+        if text_encoder_of(self.encoder) is None:
+            return super()._feature_names(x)
+        return token_names(self._tokenizer, x)
+
     def _last_network(self, X, Y, form, device, rng):
         """Return the input of the labels, their keys and the last fit's network."""
         ranker = self._ranker
@@ -556,6 +562,9 @@ class UniDECClassifier(
 
     def _rank(self, X, k):
         return self._ranker.rank(self._encoder(X), k, self._dial())
+
+    def _score_label(self, X, label):
+        return self._ranker.score_label(self._encoder(X), label, self._dial())
 
     def partial_fit(self, X, y, classes=None):
         """Train one more epoch, on further rows.

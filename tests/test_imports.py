@@ -55,6 +55,7 @@ ALLOWED = {
         "_memory",
         "_neighbors",
         "_nn",
+        "_pairs",
         "_recovery",
         "_ridge",
         "metrics",
@@ -81,6 +82,7 @@ ALLOWED = {
         "_text_encoder",
         "metrics",
     },
+    "inspection": {"_base", "_blocks", "_declare"},
     "_text_encoder": {"_nn"},
     "_dual_training": {
         "_dual_ranking",
@@ -125,7 +127,7 @@ ALLOWED = {
     "_recovery": {"_pairs", "_topk"},
     "_ridge": {"_nn"},
     "_targets": {"_validation"},
-    "display": {"_topk", "_validation", "metrics"},
+    "display": {"_topk", "inspection", "_validation", "metrics"},
     "metrics": {"_topk", "_validation"},
 }
 # Heavy packages, and the only place that imports each.

@@ -19,6 +19,7 @@ PUBLIC_MODULES = (
     "skxmc.datasets",
     "skxmc.display",
     "skxmc.exceptions",
+    "skxmc.inspection",
     "skxmc.metrics",
 )
 

@@ -21,6 +21,7 @@ from tokenizers.processors import TemplateProcessing
 
 from skxmc import TextEncoder, UniDECClassifier, _nn
 from skxmc._text_encoder import load_features, load_tokenizer, read_texts
+from skxmc.inspection import feature_contributions
 from skxmc.metrics import precision_at_k
 
 WORDS = [f"word{i}" for i in range(40)]
@@ -159,6 +160,18 @@ def test_labels_can_be_added_by_their_texts(folder, data):
     assert fitted.predict_topk(texts, k=5)[0].min() >= 15
     assert fitted.transform_labels().shape == (20, 16)
     fitted.partial_fit(texts, Y)
+
+
+def test_tokens_that_speak_for_a_label_are_named(folder, data):
+    texts, Y, texts_test, *_ = data
+    fitted = model(folder, data).fit(texts, Y)
+    explained = feature_contributions(fitted, texts_test[:1], random_state=0)
+    tokens = ["[CLS]", *texts_test[0].split(), "[SEP]"]
+    assert [tokens[place] for place in explained.indices] == list(explained.names)
+    total = explained.baseline + explained.contributions.sum()
+    indices, scores = fitted.predict_topk(texts_test[:1], k=1)
+    assert explained.label == indices[0, 0]
+    assert total == pytest.approx(scores[0, 0], abs=1e-5)
 
 
 def test_search_over_the_options_of_the_model(folder, data):

@@ -112,6 +112,26 @@ def target_pairs(targets):
     return torch.repeat_interleave(rows, counts, output_size=size), targets.indices
 
 
+def candidate_probabilities(candidates, log_p, node):
+    """Return the probability of one node in each row, 0 where it is no candidate.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    log_p : float tensor of shape (n_pairs,)
+        Their log-probabilities.
+    node : int
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n_rows,)
+    """
+    found = candidates.nodes == node
+    own = log_p.new_full((candidates.n_rows,), -torch.inf)
+    own[candidates.rows[found]] = log_p[found]
+    return np.exp(np.minimum(own.cpu().numpy(), 0))
+
+
 def rank_candidates(candidates, log_p, k, fallback):
     """Rank the k best candidates of each row.
 

@@ -6,7 +6,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from skxmc._codes import level_sizes, strides
-from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
+from skxmc._nn._candidates import (
+    Candidates,
+    candidate_probabilities,
+    rank_candidates,
+    target_pairs,
+)
 from skxmc._nn._losses import (
     log_sigmoid,
     path_cross_entropy,
@@ -90,6 +95,13 @@ class CascadeHead(nn.Module):
             codes, log_p = topk_dense(log_p.cpu().numpy(), k)
             return codes, np.exp(np.minimum(log_p, 0))
         return rank_candidates(candidates, log_p, k, self.by_frequency)
+
+    def score_label(self, features, code, n_rows=None):
+        """Compute the probability of one label for the first rows, an ndarray."""
+        candidates, log_p = self.score(features, n_rows)
+        if candidates is not None:
+            return candidate_probabilities(candidates, log_p, code)
+        return np.exp(np.minimum(log_p[:, code].cpu().numpy(), 0))
 
     def score(self, features, n_rows=None):
         """Score the labels below the best nodes.

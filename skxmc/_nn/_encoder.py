@@ -61,12 +61,24 @@ class Encoder:
         -------
         codes, scores : ndarrays of shape (n_samples, k)
         """
+        parts = self._map_blocks(self.module.rank, X, k)
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+    def score_label(self, X, code):
+        """Score one label of CSR rows by a module that ranks: shape (n_samples,)."""
+        return np.concatenate(self._map_blocks(self.module.score_label, X, code))
+
+    def _map_blocks(self, function, X, argument):
+        """Apply a method of the module to blocks of rows; return the list of results.
+
+        It is given the padded rows, the argument and how many of the rows are true.
+        """
         parts = []
         with limited_threads(one_thread=True), torch.inference_mode():
             for block, n_true in padded_blocks(X):
                 x = SparseRows.from_csr(block).to(self.device)
-                parts.append(self.module.rank(x, k, n_true))
-        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+                parts.append(function(x, argument, n_true))
+        return parts
 
     def compressed(self, storage):
         """Return an encoder on the CPU with large weights in fewer bits."""

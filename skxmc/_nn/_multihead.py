@@ -90,6 +90,10 @@ class MultiHeadNet(nn.Module):
         """Rank the k most probable labels of the first rows: (codes, probabilities)."""
         return self.head.rank(self.features(x), k, n_rows)
 
+    def score_label(self, x, code, n_rows=None):
+        """Compute the probability of one label for the first rows, an ndarray."""
+        return self.head.score_label(self.features(x), code, n_rows)
+
 
 def candidate_recall(encoder, X, targets):
     """Compute which share of the true labels the head of a network scores at all.

@@ -6,7 +6,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from skxmc._codes import code_digits
-from skxmc._nn._candidates import Candidates, rank_candidates, target_pairs
+from skxmc._nn._candidates import (
+    Candidates,
+    candidate_probabilities,
+    rank_candidates,
+    target_pairs,
+)
 from skxmc._nn._losses import probability_of_draws, valid_mass
 from skxmc._nn._modules import prior_layer
 from skxmc._nn._tables import LabelTable, prior_bias
@@ -95,6 +100,16 @@ class ProductHead(nn.Module):
         heads = _to_exact(self.log_probabilities(features), n_rows)
         codes, log_p = product_topk(heads, k, self.n_labels)
         return codes, probability_of_draws(log_p, self.n_draws)
+
+    def score_label(self, features, code, n_rows=None):
+        """Compute the probability of one label for the first rows, an ndarray."""
+        if self.table is not None:
+            candidates, log_p = self.score(features, n_rows)
+            return candidate_probabilities(candidates, log_p, code)
+        heads = _to_exact(self.log_probabilities(features), n_rows)
+        digits = code_digits(code, self.head_sizes)
+        log_p = sum(z[:, digit] for z, digit in zip(heads, digits, strict=True))
+        return probability_of_draws(log_p, self.n_draws)
 
     def score(self, features, n_rows=None):
         """Score the shortlist.

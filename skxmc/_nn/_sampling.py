@@ -65,9 +65,17 @@ class SamplingHead(nn.Module):
 
     def rank(self, features, k, n_rows=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
-        log_p = self.table.all_scores(features)[:n_rows].log_softmax(1)
-        codes, log_p = topk_dense(log_p.cpu().numpy(), k)
+        codes, log_p = topk_dense(self._log_probabilities(features, n_rows), k)
         return codes, probability_of_draws(log_p, self.n_draws)
+
+    def score_label(self, features, code, n_rows=None):
+        """Compute the probability of one label for the first rows, an ndarray."""
+        log_p = self._log_probabilities(features, n_rows)[:, code]
+        return probability_of_draws(log_p, self.n_draws)
+
+    def _log_probabilities(self, features, n_rows):
+        scores = self.table.all_scores(features)[:n_rows]
+        return scores.log_softmax(1).cpu().numpy()
 
     def score(self, features, n_rows=None):
         """Return (None, None): all labels are scored, and no list of them is made."""

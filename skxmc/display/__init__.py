@@ -7,6 +7,7 @@ one ``ax``. They need matplotlib, ``pip install "skxmc[plot]"``; this module doe
 
 from skxmc.display._comparison import ComparisonDisplay
 from skxmc.display._compression import CompressionDisplay
+from skxmc.display._contribution import ContributionDisplay
 from skxmc.display._label_frequency import LabelFrequencyDisplay
 from skxmc.display._precision_at_k import PrecisionAtKDisplay
 from skxmc.display._reliability import ReliabilityDisplay
@@ -15,6 +16,7 @@ from skxmc.display._training_curve import TrainingCurveDisplay
 __all__ = [
     "ComparisonDisplay",
     "CompressionDisplay",
+    "ContributionDisplay",
     "LabelFrequencyDisplay",
     "PrecisionAtKDisplay",
     "ReliabilityDisplay",
