@@ -14,7 +14,14 @@ from numpydoc.validate import validate
 import skxmc
 
 ROOT = Path(__file__).parent.parent
-PUBLIC_MODULES = ("skxmc", "skxmc.datasets", "skxmc.exceptions", "skxmc.metrics")
+PUBLIC_MODULES = (
+    "skxmc",
+    "skxmc.calibration",
+    "skxmc.datasets",
+    "skxmc.exceptions",
+    "skxmc.metrics",
+    "skxmc.model_selection",
+)
 
 
 def readme_commands():
