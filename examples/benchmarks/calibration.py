@@ -9,10 +9,13 @@ import time
 import numpy as np
 import scipy.sparse as sp
 from _data import load, print_header, print_row
-from sklearn.model_selection import KFold
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
 
 from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier
 from skxmc.calibration import TopKCalibratedClassifier
+from skxmc.datasets import load_stdlib_calls
 from skxmc.metrics import precision_at_k
 from skxmc.model_selection import IterativeStratifiedKFold
 
@@ -30,11 +33,15 @@ def calibration_error(probabilities, truth):
     return np.abs(gaps).sum() / len(truth)
 
 
+def truth_of(Y, indices):
+    rows = np.arange(len(indices))[:, None]
+    return np.asarray(sp.csr_array(Y)[rows, indices].todense()).astype(float)
+
+
 def errors(Y, ranking):
     """Return the error of the first rank, of all pairs, and the squared error."""
     indices, P = ranking
-    rows = np.arange(len(indices))[:, None]
-    truth = np.asarray(sp.csr_array(Y)[rows, indices].todense()).astype(float)
+    truth = truth_of(Y, indices)
     values = (
         calibration_error(P[:, 0], truth[:, 0]),
         calibration_error(P.ravel(), truth.ravel()),
@@ -59,6 +66,24 @@ def calibrate(names):
             precision = [precision_at_k(Y_held, ranking, k=k) for k in (1, K)]
             cells.append(", ".join(f"{100 * value:.2f}" for value in precision))
             print_row(name, title, *cells)
+
+
+def calibrate_for_new_modules():
+    """Print mean probability and frequency of the first label where modules are new."""
+    train, test = (load_stdlib_calls(subset=part) for part in ("train", "test"))
+    model = make_pipeline(TfidfVectorizer(), DECLAREClassifier(random_state=0))
+    X, Y = train.data, train.target
+    print_row("folds", "probability", "true")
+    print_row(*["---"] * 3)
+    for title, cv in (
+        ("of rows", IterativeStratifiedKFold(3, random_state=0)),
+        ("of modules", [*GroupKFold(3).split(X, groups=train.modules)]),
+    ):
+        calibrated = TopKCalibratedClassifier(model, cv=cv).fit(X, Y)
+        indices, P = calibrated.predict_topk(test.data, k=1)
+        print_row(
+            title, *(f"{v.mean():.2f}" for v in (P, truth_of(test.target, indices)))
+        )
 
 
 def split(names):
@@ -97,5 +122,7 @@ def many_labels(n=100_000):
 
 if __name__ == "__main__":
     calibrate(sys.argv[1:] or ["bibtex", "rcv1sub1", "clinc150"])
+    print()
+    calibrate_for_new_modules()
     print()
     split(["bibtex", "rcv1sub1", "debian-depends", "drawn"])
