@@ -33,7 +33,15 @@ _MODULES = {
     "XMCTextClassifier": "_text_classifier",
     "load": "_load",
 }
-_SUBPACKAGES = ("datasets", "display", "exceptions", "inspection", "metrics")
+_SUBPACKAGES = (
+    "calibration",
+    "datasets",
+    "display",
+    "exceptions",
+    "inspection",
+    "metrics",
+    "model_selection",
+)
 
 
 def __getattr__(name):

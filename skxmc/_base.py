@@ -21,21 +21,20 @@ from skxmc._blocks import BLOCK_ROWS, row_blocks
 from skxmc._memory import ProblemSize
 from skxmc._model_files import save
 from skxmc._model_schema import register_estimator
+from skxmc._predictions import RankingPredictions
 from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
-from skxmc._topk import check_k, ranking_to_csr
+from skxmc._topk import check_k
 from skxmc._validation import check_dense_fits, check_structure
 from skxmc.exceptions import TrainingDivergedError
-from skxmc.metrics import precision_at_k
-
-# Dense probabilities stay this far from 0 and 1, where a logarithm would not be finite.
-_TINY = 1e-7
 
 # Training rows whose precision is shown while nothing is held out.
 _N_SHOWN_ROWS = 512
 
 
-class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseXMCClassifier(
+    RankingPredictions, ClassifierMixin, BaseEstimator, metaclass=ABCMeta
+):
     """Template of the estimators: validation, containers, training options.
 
     A subclass adds its parameters and three hooks: `_fit_model`, `_rank` and
@@ -121,67 +120,6 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self
 
-    def predict(self, X, *, k=None, threshold=None):
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
-            Input rows.
-        k : int, default=None
-            Keep the `k` most probable labels of each row, whatever their probability
-            (with `threshold`: those of the `k` that reach it). Ignored for 1-D y.
-        threshold : float, default=None
-            Keep labels of at least this probability; None stands for the parameter
-            `threshold`, if `k` is None too. Ignored for 1-D y.
-
-        Returns
-        -------
-        y : ndarray or CSR of shape (n_samples,) or (n_samples, n_labels)
-            In the form and type of the y of `fit`.
-        """
-        check_is_fitted(self)
-        form = self._form
-        if form.is_single_label:
-            return form.classes[self.predict_topk(X, k=1)[0][:, 0]]
-        if threshold is None:
-            threshold = self.threshold if k is None else 0.0
-        indices, scores = self.predict_topk(X, k=self._n_kept() if k is None else k)
-        kept = np.where((scores >= threshold) & (scores > 0), indices, -1)
-        if form.is_sparse:
-            ones = np.ones(kept.shape, dtype=form.dtype)
-            return ranking_to_csr(kept, ones, form.n_labels, form.kind)
-        return self._scatter(kept, np.ones(kept.shape, form.dtype))
-
-    def predict_proba(self, X):
-        """Predict label probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
-            Input rows.
-
-        Returns
-        -------
-        P : ndarray or CSR of shape (n_samples, n_labels), float32
-            For sparse y at `fit` a CSR of the same kind with the `n_top_labels` best
-            labels of each row. Otherwise an array, strictly between 0 and 1; its rows
-            sum to 1 for 1-D y.
-
-        Raises
-        ------
-        ValueError
-            If a dense array would be too large.
-        """
-        check_is_fitted(self)
-        form = self._form
-        indices, scores = self.predict_topk(X, k=self._n_kept())
-        if form.is_sparse:
-            return ranking_to_csr(indices, scores, form.n_labels, form.kind)
-        P = self._scatter(indices, scores)
-        P = np.clip(P, _TINY, 1 - _TINY)
-        return P / P.sum(axis=1, keepdims=True) if form.is_single_label else P
-
     def predict_topk(self, X, k=5):
         """Rank the most probable labels: the way to use a model with many labels.
 
@@ -216,26 +154,6 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         )
         parts = [self._rank(block, k) for block in row_blocks(X)]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
-
-    def score(self, X, y):
-        """Compute precision@1, which for 1-D y is accuracy.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
-            Input rows.
-        y : {array-like, sparse matrix or array}
-            True labels in the form of `fit`.
-
-        Returns
-        -------
-        score : float
-            Share of rows whose most probable label is true.
-        """
-        ranking = self.predict_topk(X, k=1)
-        if not self._form.is_single_label:
-            return precision_at_k(y, ranking, k=1)
-        return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
 
     def save(self, path):
         """Write the fitted model to a file that holds no code, for `skxmc.load`.
@@ -439,18 +357,6 @@ class BaseXMCClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
                 "lower lr or rescale X."
             )
         return encoder
-
-    def _n_kept(self):
-        """How many labels a row of `predict` or `predict_proba` may hold."""
-        n_labels = self._form.n_labels
-        return min(self.n_top_labels, n_labels) if self._form.is_sparse else n_labels
-
-    def _scatter(self, indices, values):
-        """Make a dense (n, L) array of a ranking; index -1 is left out."""
-        out = np.zeros((len(indices), self._form.n_labels), dtype=values.dtype)
-        rows = np.nonzero(indices >= 0)[0]
-        out[rows, indices[indices >= 0]] = values[indices >= 0]
-        return out
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

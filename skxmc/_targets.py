@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -128,13 +129,15 @@ def encode_targets(y):
     Raises
     ------
     ValueError
-        If `y` is continuous, or an indicator that holds anything but 0 and 1.
+        If `y` is continuous or holds NaN or infinity, or is an indicator that holds
+        anything but 0 and 1.
     """
     if sp.issparse(y):
         Y = check_indicator(y)
         kind = "array" if isinstance(y, sp.sparray) else "matrix"
     else:
         y = np.asarray(y)
+        assert_all_finite(y, input_name="y")
         if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
             return _encode_classes(column_or_1d(y, warn=True))
         Y, kind = check_indicator(y), "dense"

@@ -16,11 +16,13 @@ import skxmc
 ROOT = Path(__file__).parent.parent
 PUBLIC_MODULES = (
     "skxmc",
+    "skxmc.calibration",
     "skxmc.datasets",
     "skxmc.display",
     "skxmc.exceptions",
     "skxmc.inspection",
     "skxmc.metrics",
+    "skxmc.model_selection",
 )
 
 

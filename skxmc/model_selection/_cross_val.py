@@ -1,0 +1,180 @@
+"""Rankings of rows by models that did not see them; public in `skxmc.model_selection`.
+
+scikit-learn's `cross_val_predict` refuses sparse y where probabilities are asked for.
+"""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from skxmc._targets import encode_targets
+from skxmc._topk import check_k
+
+
+def cross_val_topk(estimator, X, y, *, k=5, cv=None, groups=None, n_jobs=None):
+    """Rank the best labels of each row by a model that was fitted without it.
+
+    What ``cross_val_predict(method="predict_topk")`` would be: it takes sparse y, and
+    makes nothing of shape (n_samples, n_labels).
+
+    Parameters
+    ----------
+    estimator : object
+        Classifier with ``predict_topk``, or a pipeline that ends with one, or a search
+        over parameters of either. It is cloned, and stays as it is.
+    X : {array-like, sparse matrix or array} of shape (n_samples, ...)
+        Input rows, in any form that `estimator` takes and rows can be chosen of.
+    y : {array-like, sparse matrix or array}
+        Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label a
+        row, shape (n_samples,).
+    k : int, default=5
+        How many labels to rank.
+    cv : int, splitter, iterable or None, default=None
+        How to split. A number of folds, 5 for None, stands for
+        :class:`~sklearn.model_selection.KFold` if y is an indicator, and for
+        :class:`~sklearn.model_selection.StratifiedKFold` if it is 1-D; neither
+        shuffles. :class:`IterativeStratifiedKFold` keeps rare labels in training sets.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of rows, for splitters that keep them together.
+    n_jobs : int, default=None
+        Folds to fit at a time, in processes of their own; None means 1 and -1 means
+        one for each core.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Labels, best first: columns of y, or positions in ``np.unique(y)`` if it is 1-D.
+        A training set without some classes of 1-D y gives a model that cannot rank
+        them; where it has fewer than `k`, a ranking ends with -1.
+    scores : ndarray of shape (n_samples, k), float
+        Their scores; 0 where the label is -1.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no ``predict_topk``, or `k` is no integer.
+    ValueError
+        If `k` is below 1 or above the number of labels, `cv` does not test each row
+        once, or the fitted estimator has other labels than `y`.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_val_predict : The same for `predict`.
+
+    Examples
+    --------
+    >>> from skxmc import DECLAREClassifier
+    >>> from skxmc.datasets import make_xmc_classification
+    >>> from skxmc.metrics import precision_at_k
+    >>> from skxmc.model_selection import cross_val_topk
+    >>> X, Y = make_xmc_classification(300, n_labels=20, random_state=0)
+    >>> ranking = cross_val_topk(DECLAREClassifier(random_state=0), X, Y, k=3, cv=2)
+    >>> ranking[0].shape, precision_at_k(Y, ranking, k=3) > 0.2
+    ((300, 3), True)
+    """
+    form = encode_targets(y)[1]
+    check_k(k, form.n_labels)
+    X, y, groups = indexable(X, y if form.is_sparse else np.asarray(y), groups)
+    if form.is_single_label:
+        y = y.ravel()
+        cv = check_cv(cv, y, classifier=True)
+    else:
+        cv = check_cv(cv)
+    splits = [*cv.split(X, y, groups)]
+    tested = np.concatenate([test for _, test in splits])
+    _check_partition(tested, y.shape[0])
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(_rank_fold)(clone(estimator), X, y, split, form, k) for split in splits
+    )
+    in_order = np.argsort(tested)
+    return tuple(np.concatenate(part)[in_order] for part in zip(*parts, strict=True))
+
+
+def rank_labels(estimator, X, k):
+    """Rank labels by what is fitted within an estimator.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted classifier with ``predict_topk``, or a pipeline, a search or a
+        `FrozenEstimator` with one inside. These do not forward the method themselves.
+    X : object
+        Input rows, as `estimator` takes them.
+    k : int
+        How many labels to rank.
+
+    Returns
+    -------
+    indices, scores : ndarray of shape (n_samples, k)
+        As by ``predict_topk``.
+
+    Raises
+    ------
+    TypeError
+        If there is no ``predict_topk``.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return rank_labels(estimator.estimator, X, k)
+    if isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        return rank_labels(estimator[-1], X, k)
+    if hasattr(estimator, "best_estimator_"):
+        return rank_labels(estimator.best_estimator_, X, k)
+    if not hasattr(estimator, "predict_topk"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict_topk; pass an estimator of "
+            "skxmc, or a pipeline or a search (with refit) that ends with one."
+        )
+    return estimator.predict_topk(X, k=k)
+
+
+def _rank_fold(estimator, X, y, split, form, k):
+    """Fit on the training rows of a split and rank labels of `form` for the others."""
+    train, test = split
+    estimator.fit(_safe_indexing(X, train), y[train])
+    check_labels(estimator.classes_, form)
+    known = np.searchsorted(form.classes, estimator.classes_)
+    n_ranks = min(k, len(known))
+    indices, scores = rank_labels(estimator, _safe_indexing(X, test), n_ranks)
+    missing = ((0, 0), (0, k - n_ranks))
+    return np.pad(known[indices], missing, constant_values=-1), np.pad(scores, missing)
+
+
+def check_labels(classes, form):
+    """Raise ValueError if a model has labels that y lacks, or other columns.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        What the model was fitted on.
+    form : TargetForm
+        The form of all of y.
+    """
+    if form.is_single_label:
+        unknown = np.setdiff1d(classes, form.classes)
+        if len(unknown):
+            raise ValueError(
+                f"The estimator has {len(unknown)} classes that y lacks, such as "
+                f"{unknown.tolist()[0]!r}; pass y that holds them all."
+            )
+    elif len(classes) != form.n_labels:
+        raise ValueError(
+            f"The estimator has {len(classes)} labels, but y has {form.n_labels} "
+            "columns; pass y of the labels it was fitted on."
+        )
+
+
+def _check_partition(tested, n_samples):
+    times = np.bincount(tested, minlength=n_samples)
+    wrong = np.flatnonzero(times != 1)
+    if wrong.size:
+        raise ValueError(
+            f"cv tests row {wrong[0]} {times[wrong[0]]} times, and {wrong.size} of "
+            f"{n_samples} rows not just once; pass a splitter whose test sets are a "
+            "partition, such as KFold or IterativeStratifiedKFold."
+        )
