@@ -6,7 +6,6 @@ The safetensors package itself writes no stream, and maps no part of a file.
 
 import json
 import math
-import mmap as mapping
 import struct
 
 import numpy as np
@@ -31,6 +30,7 @@ _NAMES = {
 }
 _CODES = {np.dtype(dtype): name for name, dtype in _NAMES.items()}
 _BLOCK_ENTRIES = 2**22
+_ALIGNMENT = 64
 
 
 def write_arrays(file, arrays):
@@ -106,7 +106,7 @@ def read_arrays(path, file, start, length, *, mmap):
             np.memmap(file, mode="c", offset=start, shape=(length,), dtype=np.uint8)
         )
     else:
-        data = _anonymous(length)
+        data = _aligned(length)
         file.seek(start)
         if file.readinto(memoryview(data)) != length:
             raise CorruptFileError("it ends before its end.")
@@ -120,11 +120,10 @@ def read_arrays(path, file, start, length, *, mmap):
     return arrays
 
 
-def _anonymous(length):
-    """Return memory that begins at a page, so that the arrays in it are aligned."""
-    if not length:
-        return np.empty(0, dtype=np.uint8)
-    return np.frombuffer(mapping.mmap(-1, length), dtype=np.uint8)
+def _aligned(length):
+    """Return memory in which arrays begin where their items are aligned."""
+    memory = np.empty(length + _ALIGNMENT, dtype=np.uint8)
+    return memory[-memory.ctypes.data % _ALIGNMENT :][:length]
 
 
 def _check_header(header, n_bytes):

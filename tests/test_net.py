@@ -3,6 +3,7 @@
 import contextlib
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -264,7 +265,17 @@ def test_verbose_shows_nothing_a_bar_or_a_table(verbose, bar, table, error, capf
     assert ("P@1=0.500" in err) == bar
     assert ("train_loss" in out and "train_precision_at_1" in out) == table
     assert bool(err) == bar
+    assert "\r" not in err  # this is no terminal: lines, not one line drawn over
+    assert len(err.splitlines()) <= 2
     assert bool(out) == table
+
+
+def test_in_a_terminal_the_bar_is_drawn_over_itself(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    run(make_module(), verbose=1)
+    err = capsys.readouterr().err
+    assert "\r" in err
+    assert "fit: 100%" in err
 
 
 def test_validation_rows_are_scored_and_not_trained_on():

@@ -1,6 +1,7 @@
 """skorch callbacks: stop in time, keep the best weights, show progress."""
 
 import math
+import sys
 
 import torch
 from skorch.callbacks import Callback
@@ -11,6 +12,7 @@ from skxmc._nn._threads import StepThreads, n_available
 from skxmc.exceptions import TrainingDivergedError
 
 _MIN_THREADED_ROWS = 100
+_LOG_SECONDS = 10
 
 
 class StopTraining(Exception):
@@ -172,15 +174,37 @@ def trained_parameters(module):
     return [p for p in module.parameters() if p.requires_grad]
 
 
+class _LogLines:
+    """Stream for a bar where it cannot be drawn over itself: a line each time."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def write(self, text):
+        if text.strip():
+            self.stream.write(f"{text.strip()}\n")
+
+    def flush(self):
+        self.stream.flush()
+
+
 class ShowProgress(Callback):
-    """One progress bar over all batches of all epochs, with loss and precision@1."""
+    """One progress bar over all batches of all epochs, with loss and precision@1.
+
+    In a log, which is neither a terminal nor a notebook, it is a line every ten seconds
+    instead.
+    """
 
     def __init__(self, n_batches):
         self.n_batches = n_batches
 
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
-        self.bar_ = tqdm(total=self.n_batches, unit="batch", desc="fit")
+        options = {"total": self.n_batches, "unit": "batch", "desc": "fit"}
+        self.is_log_ = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+        if self.is_log_:
+            options |= {"file": _LogLines(sys.stderr), "mininterval": _LOG_SECONDS}
+        self.bar_ = tqdm(**options)
 
     def on_batch_end(self, net, training=False, **kwargs):
         """Advance by one batch."""
@@ -193,7 +217,7 @@ class ShowProgress(Callback):
         shown = {"epoch": row["epoch"], "loss": f"{row['train_loss']:.4f}"}
         for key in row.keys() & {"train_precision_at_1", "valid_precision_at_1"}:
             shown["P@1"] = f"{row[key]:.3f}"
-        self.bar_.set_postfix(shown)
+        self.bar_.set_postfix(shown, refresh=not self.is_log_)
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
