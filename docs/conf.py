@@ -70,7 +70,8 @@ html_theme_options = {
 }
 # Pages without pages below them.
 html_sidebars = {
-    page: [] for page in ("index", "quick_start", "faq", "contributing", "changelog")
+    page: []
+    for page in ("index", "quick_start", "faq", "security", "contributing", "changelog")
 }
 
 

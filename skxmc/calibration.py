@@ -76,7 +76,7 @@ class TopKCalibratedClassifier(
         Class labels of 1-D y, else column numbers.
     n_features_in_ : int
         Number of features; only if `estimator_` has it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features; only if `estimator_` has it.
 
     See Also

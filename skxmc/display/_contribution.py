@@ -118,7 +118,7 @@ class ContributionDisplay:
         Returns
         -------
         self : ContributionDisplay
-            The display, with the attributes ax_, figure_ and bars_.
+            The display, with the attributes `ax_`, `figure_` and `bars_`.
         """
         ax = set_axes(self, ax)
         table = self.contributions
