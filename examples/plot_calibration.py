@@ -34,18 +34,24 @@ X_test = vectorizer.transform(test.data)
 # Folds of single rows have functions of a module on both sides, folds of modules do
 # not. Labels of a single module would be missing there, and are left out.
 
-of_rows = KFold(3, shuffle=True, random_state=0)
-of_modules = [*GroupKFold(3).split(X_train, groups=train.modules[few])]
-common = np.flatnonzero(
-    np.all([train.target[few][rows].sum(axis=0) > 0 for rows, _ in of_modules], axis=0)
-)
-Y_train, Y_test = train.target[few][:, common], test.target[:, common]
+folds = {
+    "folds of rows": [*KFold(3, shuffle=True, random_state=0).split(X_train)],
+    "folds of modules": [*GroupKFold(3).split(X_train, groups=train.modules[few])],
+}
+Y_train, Y_test = train.target[few], test.target
+is_common = [
+    Y_train[rows].sum(axis=0) > 0 for splits in folds.values() for rows, _ in splits
+]
+common = np.flatnonzero(np.all(is_common, axis=0))
+Y_train, Y_test = Y_train[:, common], Y_test[:, common]
 
 declare = DECLAREClassifier(random_state=0)
 models = {
     "scores as they are": declare,
-    "folds of rows": TopKCalibratedClassifier(declare, cv=of_rows, k=5),
-    "folds of modules": TopKCalibratedClassifier(declare, cv=of_modules, k=5),
+    **{
+        name: TopKCalibratedClassifier(declare, cv=splits, k=5)
+        for name, splits in folds.items()
+    },
 }
 for name, model in models.items():
     model.fit(X_train, Y_train)
