@@ -45,6 +45,7 @@ sphinx_gallery_conf = {
     "filename_pattern": "plot_",
     "ignore_pattern": "quickstart|benchmarks",
     "plot_gallery": "False",
+    "within_subsection_order": "gallery_order.place",
     "doc_module": ("skxmc",),
     "backreferences_dir": "generated/backreferences",
     "remove_config_comments": True,

@@ -1,6 +1,6 @@
 """
-The dial between frequent and rare labels
-=========================================
+The head and the tail: a dial between frequent and rare labels
+==============================================================
 
 `UniDECClassifier` ranks by the sum of two parts and of how frequent a label is. What
 each weighs may be changed on a fitted model; nothing is trained again.
@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skxmc import UniDECClassifier
 from skxmc.datasets import load_stdlib_calls
+from skxmc.display import LabelFrequencyDisplay
 from skxmc.metrics import (
     label_propensities,
     precision_at_k,
@@ -64,6 +65,21 @@ for encoder_weight in (0.0, 0.2, 0.5):
         ax.annotate(popularity, point, (5, 5), textcoords="offset points")
 ax.set(xlabel="PSP@5", ylabel="P@1", title="Numbers are popularity")
 ax.legend()
+
+# %%
+# What the dial does to labels of each frequency:
+
+fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+for popularity in (0.0, -0.3):
+    model.set_params(encoder_weight=0.2, popularity=popularity)
+    LabelFrequencyDisplay.from_estimator(
+        model,
+        X_test,
+        test.target,
+        y_train=train.target,
+        name=f"popularity={popularity}",
+        ax=ax,
+    )
 plt.show()
 
 # %%

@@ -8,7 +8,6 @@ the reader as well as for these tests.
 import doctest
 import importlib
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,8 @@ def run_block(code, names, page, line):
 
 
 @pages
-def test_python_of_a_page_runs(page, capsys):
+def test_python_of_a_page_runs(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a page writes lands there
     names = {"__name__": "__main__"}
     for line, code in python_blocks(page):
         run_block(code, names, page, line)
@@ -98,9 +98,3 @@ def test_reference_lists_every_public_module():
     assert sorted(listed) == sorted(PUBLIC_MODULES)
     for module in listed:
         assert importlib.import_module(module).__all__
-
-
-@pytest.mark.parametrize("script", sorted(ROOT.glob("examples/plot_*.py")))
-def test_examples_of_the_gallery_begin_with_a_title(script):
-    first, line, *_ = textwrap.dedent(script.read_text("utf-8")[3:]).split("\n")[1:]
-    assert line == "=" * len(first)

@@ -82,7 +82,7 @@ ALLOWED = {
         "_text_encoder",
         "metrics",
     },
-    "inspection": {"_base", "_blocks", "_declare"},
+    "inspection": {"_base", "_blocks", "_declare", "_text_classifier"},
     "_text_encoder": {"_nn"},
     "_dual_training": {
         "_dual_ranking",

@@ -14,7 +14,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
+from skxmc import (
+    DECLAREClassifier,
+    MultiHeadEncodingClassifier,
+    UniDECClassifier,
+    XMCTextClassifier,
+)
 from skxmc._base import BaseXMCClassifier
 from skxmc.datasets import make_xmc_classification
 from skxmc.display import ContributionDisplay
@@ -348,3 +353,21 @@ def test_display_draws_the_largest_and_the_sum_of_the_rest(table):
     rows = ContributionDisplay(training_row_contributions(model, X[[0]])).plot(k=3)
     assert len(rows.bars_) == 4
     matplotlib.pyplot.close("all")
+
+
+def test_a_text_classifier_is_explained_as_its_parts_are_with_names_of_labels(words):
+    texts, classes = words
+    model = XMCTextClassifier(DECLAREClassifier(random_state=0))
+    model.fit(texts, [[name] for name in classes])
+    explained = feature_contributions(model, ["big red wine"], "pear", random_state=0)
+    parts = make_pipeline(model.vectorizer_, model.classifier_)
+    column = model.classes_.tolist().index("pear")
+    expected = feature_contributions(parts, ["big red wine"], column, random_state=0)
+    assert explained.label == "pear"
+    assert explained.names.tolist() == expected.names.tolist()
+    np.testing.assert_array_equal(explained.contributions, expected.contributions)
+    assert feature_contributions(model, ["big red wine"]).label == "wine"
+    rows = training_row_contributions(model, ["big red wine"])
+    assert {texts[row].split()[1] for row in rows.indices[:3]} == {"wine"}
+    with pytest.raises(ValueError, match="'plum' is none of the 3 labels"):
+        feature_contributions(model, ["big red wine"], "plum")

@@ -64,7 +64,8 @@ class ContributionDisplay:
         Parameters
         ----------
         estimator : object
-            A fitted estimator of skxmc, or a pipeline that ends in one.
+            A fitted estimator of skxmc, a pipeline that ends in one, or an
+            `XMCTextClassifier`.
         X : {array-like, sparse matrix or array} of shape (1, n_features)
             One row, in the form that `estimator.predict` takes.
         label : int or class label, default=None

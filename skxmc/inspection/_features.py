@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skxmc.inspection._contributions import make_table
-from skxmc.inspection._input import check_row, find_label, split_pipeline
+from skxmc.inspection._input import check_row, find_label, split_model
 from skxmc.inspection._shapley import shapley_values
 
 # Subsets that a row is explained by, for each feature and at least.
@@ -33,7 +33,8 @@ def feature_contributions(
     Parameters
     ----------
     estimator : object
-        A fitted estimator of skxmc, compressed or not, or a pipeline that ends in one.
+        A fitted estimator of skxmc, compressed or not, a pipeline that ends in one,
+        or an `XMCTextClassifier`, whose labels are names.
     X : {array-like, sparse matrix or array} of shape (1, n_features)
         One row, in the form that `estimator.predict` takes: for a pipeline that starts
         from texts, a list of one text.
@@ -60,7 +61,7 @@ def feature_contributions(
     Raises
     ------
     TypeError
-        If `estimator` is neither an estimator of skxmc nor a pipeline that ends in one.
+        If `estimator` is none of these.
     ValueError
         If `X` is not one row, or the label is unknown.
 
@@ -98,9 +99,9 @@ def feature_contributions(
         raise ValueError(
             f"n_subsets={n_subsets!r} is neither None nor a whole number of at least 1."
         )
-    estimator, X, names = split_pipeline(estimator, X, feature_names)
+    estimator, X, names, classes = split_model(estimator, X, feature_names)
     x = check_row(estimator, X)
-    column = find_label(estimator, x, label)
+    column = find_label(estimator, classes, x, label)
     values, score, empty = shapley_values(
         lambda block: estimator._score_label(block, column),
         x,
@@ -109,7 +110,7 @@ def feature_contributions(
     )
     names = _name_features(estimator, x, names)
     entries = x.indices, names, x.data, values
-    return make_table(estimator.classes_[column], score, empty, *entries)
+    return make_table(classes[column], score, empty, *entries)
 
 
 def _name_features(estimator, x, names):

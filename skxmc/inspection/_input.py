@@ -1,14 +1,19 @@
-"""What is explained: an estimator, perhaps in a pipeline, one row and one label."""
+"""What is explained: an estimator, perhaps with a vectorizer, one row and one label."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc._base import BaseXMCClassifier
+from skxmc._text_classifier import XMCTextClassifier
 
 
-def split_pipeline(estimator, X, names):
-    """Return the last step, what it is given for X, and the names of its features."""
+def split_model(estimator, X, names):
+    """Return the last step, what it is given for X, names of its features, labels."""
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(estimator, XMCTextClassifier):
+        check_is_fitted(estimator)
+        estimator = make_pipeline(estimator.vectorizer_, estimator.classifier_)
     if isinstance(estimator, Pipeline):
         before, estimator = estimator[:-1], estimator[-1]
         if len(before):
@@ -17,10 +22,11 @@ def split_pipeline(estimator, X, names):
     if not isinstance(estimator, BaseXMCClassifier):
         raise TypeError(
             f"estimator is a {type(estimator).__name__}; pass an estimator of skxmc, "
-            "or a pipeline that ends in one (of a search, its best_estimator_)."
+            "a pipeline that ends in one or an XMCTextClassifier (of a search, its "
+            "best_estimator_)."
         )
     check_is_fitted(estimator)
-    return estimator, X, names
+    return estimator, X, names, estimator.classes_ if classes is None else classes
 
 
 def _names_out(transformer):
@@ -41,11 +47,10 @@ def check_row(estimator, X):
     return X
 
 
-def find_label(estimator, x, label):
-    """Return the position of a label in `classes_`; of None, of the best label."""
+def find_label(estimator, classes, x, label):
+    """Return the position of a label in `classes`; of None, of the best label."""
     if label is None:
         return int(estimator._rank(x, 1)[0][0, 0])
-    classes = estimator.classes_
     is_one = np.ndim(label) == 0
     found = np.flatnonzero(is_one and classes == label)
     if not len(found):

@@ -4,7 +4,7 @@ import numpy as np
 
 from skxmc._declare import DECLAREClassifier
 from skxmc.inspection._contributions import make_table
-from skxmc.inspection._input import check_row, find_label, split_pipeline
+from skxmc.inspection._input import check_row, find_label, split_model
 
 
 def training_row_contributions(estimator, X, label=None):
@@ -60,7 +60,7 @@ def training_row_contributions(estimator, X, label=None):
     >>> int(Y[row, explained.label])
     1
     """
-    estimator, X, _ = split_pipeline(estimator, X, None)
+    estimator, X, _, classes = split_model(estimator, X, None)
     if not isinstance(estimator, DECLAREClassifier):
         raise TypeError(
             f"{type(estimator).__name__} does not predict from training rows; only "
@@ -72,10 +72,10 @@ def training_row_contributions(estimator, X, label=None):
             'or "neighbors", which needs no new fit, or use feature_contributions.'
         )
     x = check_row(estimator, X)
-    column = find_label(estimator, x, label)
+    column = find_label(estimator, classes, x, label)
     score = float(estimator._score_label(x, column)[0])
     rows, weights, contributions = estimator._explain_vote(x, column)
     names = np.array([f"row {row}" for row in rows], dtype=object)
     entries = rows, names, weights, contributions
     rest = max(0.0, score - contributions.sum())  # not below 0 by rounding
-    return make_table(estimator.classes_[column], score, rest, *entries)
+    return make_table(classes[column], score, rest, *entries)
