@@ -218,9 +218,7 @@ def in_subprocess(function, *args, timeout=60):
     """
     # Its server imports once what takes seconds, and forks: no OpenMP ran in it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [*PRELOADED]
-    )
+    context.set_forkserver_preload([*PRELOADED])
     receiver, sender = context.Pipe(duplex=False)
     start = time.monotonic()
     process = context.Process(target=_send_result, args=(sender, function, args))

@@ -231,7 +231,7 @@ def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
 
 
 @each_estimator
-def test_what_is_learned_does_not_depend_on_the_threads(estimator, monkeypatch):
+def test_c07_what_is_learned_does_not_depend_on_the_threads(estimator, monkeypatch):
     X, Y = make_xmc_classification(
         700, 3000, 1300, label_skew=0, n_labels_per_sample=6, random_state=0
     )
