@@ -121,7 +121,7 @@ class BaseXMCClassifier(
         with unchanged_on_error(self):
             if self.warm_start:
                 self._check_trainable()
-            X, Y, form = self._validate_fit_data(X, y)
+            X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
             device = _nn.resolve_device(self.device)
             rng = check_random_state(self.random_state)
             fitted = self._fit_model(X, Y, form, device, rng)
@@ -298,6 +298,11 @@ class BaseXMCClassifier(
         if not form.is_single_label:
             _warn_constant_labels(Y)
         return _to_csr(X), Y, form
+
+    def _form_to_keep(self):
+        """Return the form whose classes are the columns of the last fit, or None."""
+        form = getattr(self, "_form", None)
+        return form if self.warm_start and form and form.is_single_label else None
 
     def _held_out_rows(self, n_samples, rng):
         """Draw the rows that early stopping watches; none without it."""

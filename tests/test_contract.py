@@ -306,6 +306,20 @@ def test_warm_start_goes_on_from_the_last_fit(estimator, data):
 
 
 @each_estimator
+def test_warm_start_goes_on_with_the_same_classes(estimator, data):
+    X, Y, *_ = data
+    y = np.array(["milk", "mate", "tea"])[np.arange(300) % 3]
+    fitted = clone(estimator).set_params(warm_start=True, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="'rum', which is none of the model's 3 class"):
+        fitted.fit(X, np.where(y == "tea", "rum", y))
+    with pytest.raises(ValueError, match="fitted on 1-D y"):
+        fitted.fit(X, Y)
+    assert fitted.fit(X[y != "mate"], y[y != "mate"]).classes_.tolist() == sorted(
+        set(y)
+    )
+
+
+@each_estimator
 def test_verbose_speaks_and_silence_is_the_default(estimator, data, capfd):
     X, Y, *_ = data
     clone(estimator).fit(X, Y)
