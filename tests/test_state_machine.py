@@ -210,4 +210,4 @@ def test_no_order_of_calls_breaks_a_model():
 
 @pytest.mark.slow
 def test_no_order_of_many_calls_breaks_a_model():
-    run_machine(400)
+    run_machine(100)
