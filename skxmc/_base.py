@@ -10,6 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
@@ -26,6 +27,7 @@ from skxmc._stored import STORAGES
 from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k
 from skxmc._validation import check_dense_fits, check_structure
+from skxmc._version import __version__
 from skxmc.exceptions import TrainingDivergedError
 
 # Training rows whose precision is shown while nothing is held out.
@@ -108,11 +110,18 @@ class BaseXMCClassifier(
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        MemoryError
+            If memory runs out; a fit with smaller `batch_size` may follow at once.
+        TrainingDivergedError
+            If the training loss is no longer finite.
         """
         with unchanged_on_error(self):
             if self.warm_start:
                 self._check_trainable()
-            X, Y, form = self._validate_fit_data(X, y)
+            X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
             device = _nn.resolve_device(self.device)
             rng = check_random_state(self.random_state)
             fitted = self._fit_model(X, Y, form, device, rng)
@@ -290,6 +299,11 @@ class BaseXMCClassifier(
             _warn_constant_labels(Y)
         return _to_csr(X), Y, form
 
+    def _form_to_keep(self):
+        """Return the form whose classes are the columns of the last fit, or None."""
+        form = getattr(self, "_form", None)
+        return form if self.warm_start and form and form.is_single_label else None
+
     def _held_out_rows(self, n_samples, rng):
         """Draw the rows that early stopping watches; none without it."""
         rows = np.arange(n_samples)
@@ -358,6 +372,25 @@ class BaseXMCClassifier(
             )
         return encoder
 
+    def __getstate__(self):
+        """Return what a pickle holds: the attributes, and our version."""
+        return dict(super().__getstate__(), _skxmc_version=__version__)
+
+    def __setstate__(self, state):
+        """Take over what a pickle holds; warn if another version has written it."""
+        state = dict(state)
+        version = state.pop("_skxmc_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=version,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -378,7 +411,8 @@ def unchanged_on_error(estimator):
     """Leave an estimator as it was if the block raises or is interrupted."""
     before = dict(vars(estimator))
     try:
-        yield
+        with _nn.memory_errors(estimator.batch_size):
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

@@ -185,7 +185,7 @@ def encode_known_targets(y, form):
         raise ValueError(
             f"y holds {y[unknown].tolist()[0]!r}, which is none of the model's "
             f"{form.n_labels} classes; pass all of them as `classes` on the first "
-            "call."
+            "call of partial_fit, or set warm_start=False to start anew."
         )
     return _one_hot(codes, form.n_labels)
 

@@ -231,7 +231,7 @@ def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
 
 
 @each_estimator
-def test_what_is_learned_does_not_depend_on_the_threads(estimator, monkeypatch):
+def test_c07_what_is_learned_does_not_depend_on_the_threads(estimator, monkeypatch):
     X, Y = make_xmc_classification(
         700, 3000, 1300, label_skew=0, n_labels_per_sample=6, random_state=0
     )
@@ -303,6 +303,20 @@ def test_warm_start_goes_on_from_the_last_fit(estimator, data):
     narrower = "warm_start=True .* 200 features .* 199"
     with pytest.raises(ValueError, match=narrower):
         fitted.fit(X[:, :199], Y)
+
+
+@each_estimator
+def test_warm_start_goes_on_with_the_same_classes(estimator, data):
+    X, Y, *_ = data
+    y = np.array(["milk", "mate", "tea"])[np.arange(300) % 3]
+    fitted = clone(estimator).set_params(warm_start=True, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="'rum', which is none of the model's 3 class"):
+        fitted.fit(X, np.where(y == "tea", "rum", y))
+    with pytest.raises(ValueError, match="fitted on 1-D y"):
+        fitted.fit(X, Y)
+    assert fitted.fit(X[y != "mate"], y[y != "mate"]).classes_.tolist() == sorted(
+        set(y)
+    )
 
 
 @each_estimator

@@ -15,9 +15,11 @@ import psutil
 import pytest
 import scipy.sparse as sp
 import torch
+from _estimators import ESTIMATORS
 from _faults import (
     ArrayPickler,
     Sink,
+    answers,
     each_estimator,
     fitted,
     fresh,
@@ -217,6 +219,25 @@ def modules_weights(model):
 
     Finder(Sink()).dump(model)
     return [parameter for module in found for parameter in module.parameters()]
+
+
+def growth_of_memory(estimator, n_warm_up, n_cycles):
+    """Return resident bytes before and after so many fits and predictions."""
+    X, Y = problem()
+    sizes = []
+    for n in (n_warm_up, n_cycles):
+        for _ in range(n):
+            answers(fresh(estimator).fit(X, Y), X)
+        gc.collect()
+        sizes.append(psutil.Process().memory_info().rss)
+    return sizes
+
+
+# All estimators, longer, and with files: test_soak.py.
+@pytest.mark.parametrize("estimator", ESTIMATORS[::3])
+def test_m5_cycles_of_fit_and_predict_keep_no_memory(estimator):
+    before, after = run(growth_of_memory, estimator, 5, 50)
+    assert after < 1.05 * before
 
 
 @each_estimator

@@ -1,6 +1,7 @@
 """Faults in training: an interrupt or error leaves no half-made model behind."""
 
 import contextlib
+import gc
 import os
 import pickle
 import random
@@ -8,10 +9,12 @@ import signal
 import threading
 import time
 import warnings
+import weakref
 from functools import partial
 
 import faiss
 import numpy as np
+import psutil
 import pytest
 import torch
 from _estimators import ESTIMATORS
@@ -19,6 +22,7 @@ from _faults import (
     OnBatch,
     answers,
     arrays,
+    assert_same_answers,
     assert_untouched,
     contents,
     each_estimator,
@@ -32,6 +36,7 @@ from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
+import skxmc
 from skxmc import DECLAREClassifier
 from skxmc.datasets import make_xmc_classification
 from skxmc.exceptions import TrainingDivergedError
@@ -85,7 +90,7 @@ def interrupt_by_timer(estimator, is_fitted):
     X, Y = long_problem()
     trains(estimator)  # with the first optimiser, torch imports more and sets filters
     model = fitted(estimator) if is_fitted else fresh(estimator)
-    old = pickle.loads(pickle.dumps(model))
+    old = pickle.dumps(model)
     model.set_params(max_epochs=10**6)
     state, before = dict(vars(model)), surroundings()
     seconds = fit_interrupted(model, X, Y, 0.7)
@@ -100,7 +105,7 @@ def interrupt_in_batch(estimator, is_fitted):
     """
     trains(estimator)
     model = fitted(estimator) if is_fitted else fresh(estimator)
-    old = pickle.loads(pickle.dumps(model))
+    old = pickle.dumps(model)
     model.set_params(callbacks=[OnBatch(send_sigint, epoch=2)], warm_start=is_fitted)
     state, before = dict(vars(model)), surroundings()
     try:
@@ -251,7 +256,7 @@ class FailingCallback(Callback):
 def test_f04_error_in_a_callback_comes_through(estimator, method, params):
     X, Y = problem()
     for model in (fresh(estimator), fitted(estimator)):
-        old, before = pickle.loads(pickle.dumps(model)), surroundings()
+        old, before = pickle.dumps(model), surroundings()
         model.set_params(callbacks=[FailingCallback(method)], **params)
         state = dict(vars(model))
         if not trains(estimator):  # nothing is trained, so nothing calls it
@@ -289,7 +294,7 @@ def poison(value):
 def assert_diverges(estimator, message, **params):
     X, Y = problem()
     for model in (fresh(estimator), fitted(estimator)):
-        old = pickle.loads(pickle.dumps(model))
+        old = pickle.dumps(model)
         model.set_params(**params)
         state = dict(vars(model))
         with pytest.raises(TrainingDivergedError, match=message) as caught:
@@ -344,7 +349,7 @@ def test_f05_weights_that_break_in_the_last_batch(estimator, early_stopping):
 def test_f05_absurd_learning_rate_gives_no_broken_model(estimator, lr, batch_size):
     # One step or several: what is kept, if anything, is finite.
     model = fresh(estimator, lr=lr, batch_size=batch_size, max_epochs=1)
-    state = dict(vars(model))
+    old, state = pickle.dumps(model), dict(vars(model))
     error = None
     try:
         model.fit(*problem())
@@ -352,7 +357,7 @@ def test_f05_absurd_learning_rate_gives_no_broken_model(estimator, lr, batch_siz
         error = caught
     if error is not None:
         assert f"lr={lr}" in str(error)
-        assert_untouched(model, state, model)
+        assert_untouched(model, state, old)
     else:
         assert all(np.isfinite(array).all() for array in arrays(model))
         assert np.isfinite(model.predict_topk(problem()[0])[1]).all()
@@ -365,17 +370,93 @@ def test_f05_extreme_scale_of_x_gives_no_broken_model(estimator, scale):
     X = (X * scale).astype(np.float32)
     assert np.isfinite(X.data).all()
     model = fresh(estimator)
-    state = dict(vars(model))
+    old, state = pickle.dumps(model), dict(vars(model))
     with warnings.catch_warnings():
         # numpy tells of overflows by the way: what counts is the end.
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
             model.fit(X, Y)
         except (TrainingDivergedError, ValueError):
-            assert_untouched(model, state, model)
+            assert_untouched(model, state, old)
         else:
             assert all(np.isfinite(array).all() for array in arrays(model))
             assert np.isfinite(model.predict_topk(X)[1]).all()
+
+
+class TakeMemory(Callback):
+    """Ask for more than any machine has, in the second epoch, or fail as CUDA does."""
+
+    def __init__(self, is_cuda):
+        self.is_cuda, self.weights = is_cuda, None
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) < 2:
+            return
+        self.weights = weakref.ref(next(net.module_.parameters()))
+        if self.is_cuda:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+@each_estimator
+def test_f06_out_of_memory_says_what_to_do(estimator):
+    if not trains(estimator):
+        pytest.skip("nothing is trained in this setting")
+    X, Y = problem()
+    sizes = {False: f"allocate {2**60} bytes", True: "9 GiB"}
+    for model, is_cuda in ((fresh(estimator), False), (fitted(estimator), True)):
+        old, callback = pickle.dumps(model), TakeMemory(is_cuda)
+        model.set_params(callbacks=[callback], batch_size=30)
+        state = dict(vars(model))
+        message = f"(?s)batch_size=30: .*{sizes[is_cuda]}"
+        with pytest.raises(MemoryError, match=message) as caught:
+            model.fit(X, Y)
+        assert isinstance(caught.value.__cause__, RuntimeError)
+        # Though the error is alive, what it stopped no longer takes memory.
+        gc.collect()
+        assert callback.weights() is None
+        callback.weights = None
+        assert_untouched(model, state, old)
+        model.set_params(callbacks=None, batch_size=20).fit(X, Y)
+        assert_same_answers(model, fitted(estimator, batch_size=20), X)
+
+
+def test_f06_arrays_that_numpy_has_no_room_for(monkeypatch):
+    [*_, estimator] = (e for e in ESTIMATORS if not trains(e))
+    model = fresh(estimator)
+    monkeypatch.setattr(model, "_fit_model", lambda *_: np.empty(2**60, np.uint8))
+    with pytest.raises(MemoryError, match=r"batch_size=.*Unable to allocate 1\.00 EiB"):
+        model.fit(*problem())
+
+
+@each_estimator
+def test_f09_what_was_saved_goes_on_as_if_it_had_not_stopped(estimator, tmp_path):
+    # Fits keep no checkpoints; steps of training that follow each other may stop
+    # between any two of them.
+    X, Y = problem()
+
+    def go_on(model):
+        return getattr(model, "partial_fit", model.fit)(X, Y)
+
+    steady = fitted(estimator, warm_start=True, early_stopping=True)
+    stopped = pickle.loads(pickle.dumps(steady))
+    for _ in range(2):
+        go_on(steady)
+        go_on(stopped).save(tmp_path / "model.skxmc")
+        stopped = skxmc.load(tmp_path / "model.skxmc")
+    assert_same_answers(stopped, steady, X)
+
+
+@each_estimator
+def test_f10_training_starts_no_workers_that_could_die(estimator):
+    n_children = []
+    process = psutil.Process()
+    before = process.children(recursive=True)
+    count = OnBatch(
+        lambda net: n_children.append(process.children(recursive=True)), epoch=2
+    )
+    fresh(estimator, callbacks=[count], early_stopping=True).fit(*problem())
+    assert n_children == [before] * trains(estimator)
 
 
 def everything(model):

@@ -107,6 +107,7 @@ ALLOWED = {
         "_targets",
         "_topk",
         "_validation",
+        "_version",
         "exceptions",
         "metrics",
     },

@@ -9,12 +9,14 @@ import io
 import json
 import os
 import pickle
+import signal
 import stat
 import struct
 import sys
 import threading
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -24,8 +26,16 @@ import safetensors.numpy
 import scipy.sparse as sp
 import torch
 from _estimators import ESTIMATORS, VARIANTS
-from _faults import assert_same_answers, fitted, in_subprocess, problem
-from sklearn.exceptions import NotFittedError
+from _faults import (
+    answers,
+    assert_same_answers,
+    contents,
+    fitted,
+    in_subprocess,
+    outcome,
+    problem,
+)
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.feature_extraction.text import (
     CountVectorizer,
     HashingVectorizer,
@@ -35,7 +45,13 @@ from skorch.callbacks import EarlyStopping
 from torch import nn
 
 import skxmc
-from skxmc import DECLAREClassifier, UniDECClassifier, XMCTextClassifier
+from skxmc import (
+    DECLAREClassifier,
+    UniDECClassifier,
+    XMCTextClassifier,
+    _base,
+    _model_files,
+)
 from skxmc._model_files import FORMAT_VERSION
 from skxmc._safetensors import MAX_ARRAYS, MAX_HEADER
 from skxmc.datasets import make_xmc_classification
@@ -662,6 +678,54 @@ def test_s15_two_writers_at_once(path):
     assert errors == []
 
 
+def save_beyond_the_limit(model, path):
+    """Save where a file may have 1000 bytes, which is as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    return outcome(model.save, path)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_f07_a_full_disk_leaves_the_file_that_was_there(estimator, path):
+    model = fitted(estimator)
+    model.save(path)
+    before = path.read_bytes()
+    result = in_subprocess(save_beyond_the_limit, model, path)
+    assert result.value.startswith("OSError: ")
+    assert str(path) in result.value
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_f07_where_nothing_can_be_written(path, tmp_path):
+    model = fitted(ESTIMATORS[0])
+    with pytest.raises(FileNotFoundError, match=r"absent.*model\.skxmc"):
+        model.save(tmp_path / "absent" / "model.skxmc")
+    with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
+        model.save(tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+def save_and_die(model, path, place):
+    """Save, but be killed by the first call of a function."""
+    module, name = place.split(".")
+    kill = partial(os.kill, os.getpid(), signal.SIGKILL)
+    setattr({"os": os, "files": _model_files}[module], name, lambda *_: kill())
+    model.save(path)
+
+
+@pytest.mark.parametrize("place", ["files.write_arrays", "os.fsync", "os.replace"])
+def test_f08_killed_while_saving(place, path):
+    old, new = fitted(ESTIMATORS[0]), fitted(ESTIMATORS[3])
+    old.save(path)
+    result = in_subprocess(save_and_die, new, path, place)
+    assert result.returncode == -signal.SIGKILL
+    [left] = [p for p in path.parent.iterdir() if p != path]
+    assert left.name.startswith(".")
+    assert_same_answers(skxmc.load(path), old, problem()[0])
+    new.save(path)
+    assert_same_answers(skxmc.load(path), new, problem()[0])
+
+
 def test_the_mode_is_that_of_any_new_file(path, tmp_path):
     (tmp_path / "other").touch()
     fitted(ESTIMATORS[0]).save(path)
@@ -682,8 +746,17 @@ def test_s13_a_model_of_a_gpu_predicts_on_the_cpu_and_says_so(saved, path):
     assert_same_answers(model, fitted(SETTINGS[4]), problem()[0])
 
 
-def test_s14_pickles_go_on_working_and_warn_of_other_versions(tmp_path):
+def answers_of_pickle(path):
+    return list(map(contents, answers(joblib.load(path), problem()[0])))
+
+
+def test_s14_pickles_go_on_working_and_warn_of_other_versions(tmp_path, monkeypatch):
     model = fitted(ESTIMATORS[3])
     joblib.dump(model, tmp_path / "model.joblib")
     mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
     assert_same_answers(mapped, model, problem()[0])
+    result = in_subprocess(answers_of_pickle, tmp_path / "model.joblib")
+    assert result.value == list(map(contents, answers(model, problem()[0])))
+    monkeypatch.setattr(_base, "__version__", "99.0")
+    with pytest.warns(InconsistentVersionWarning, match="from version 0.* using .* 99"):
+        pickle.loads(pickle.dumps(model).replace(b"99.0", b"0.01"))

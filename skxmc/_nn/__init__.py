@@ -8,6 +8,7 @@ from skxmc._nn._encoder import Encoder, resolve_device
 from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._multihead import Features, MultiHeadNet, candidate_recall
 from skxmc._nn._net import check_callbacks, train
+from skxmc._nn._out_of_memory import memory_errors
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseProduct
@@ -38,6 +39,7 @@ __all__ = [
     "candidate_recall",
     "check_callbacks",
     "load_tokenizer",
+    "memory_errors",
     "register_modules",
     "resolve_device",
     "tokenize",
