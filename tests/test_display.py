@@ -19,7 +19,11 @@ from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier
+from skxmc import (
+    DECLAREClassifier,
+    MultiHeadEncodingClassifier,
+    XMCTextClassifier,
+)
 from skxmc.datasets import make_xmc_classification
 from skxmc.display import (
     ComparisonDisplay,
@@ -383,3 +387,27 @@ def test_without_matplotlib_only_drawing_fails(monkeypatch):
     ):
         with pytest.raises(ImportError, match=message):
             draw()
+
+
+@pytest.mark.parametrize("form", [list, pd.Series, "same length"])
+def test_texts_and_names_draw_as_their_matrices_do(form):
+    texts = ["red wine", "white wine", "red apple", "green apple"] * 10
+    tags = [["drink", "red"], ["drink"], ["fruit", "red"], ["fruit", "unknown"]] * 10
+    if form == "same length":  # scikit-learn would make a 2-D array of these
+        tags, form = [[row[0]] for row in tags], list
+    model = XMCTextClassifier(DECLAREClassifier(random_state=0), min_label_count=11)
+    model.fit([*texts, "wine"], [*tags, ["drink"]])
+    matrices = model.to_matrices(texts, tags)
+    for display, options in (
+        (PrecisionAtKDisplay, {"metric": "propensity_scored_precision_at_k"}),
+        (LabelFrequencyDisplay, {}),
+    ):
+        drawn = display.from_estimator(
+            model, texts, form(tags), y_train=form(tags), k=1, **options
+        )
+        expected = display.from_estimator(
+            model.classifier_, *matrices, y_train=matrices[1], k=1, **options
+        )
+        for name in ("scores", "table"):
+            if hasattr(drawn, name):
+                assert repr(getattr(drawn, name)) == repr(getattr(expected, name))

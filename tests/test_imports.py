@@ -130,7 +130,7 @@ ALLOWED = {
     "_recovery": {"_pairs", "_topk"},
     "_ridge": {"_nn"},
     "_targets": {"_validation"},
-    "display": {"_topk", "inspection", "_validation", "metrics"},
+    "display": {"_tags", "_topk", "inspection", "_validation", "metrics"},
     "metrics": {"_topk", "_validation"},
     "model_selection": {"_targets", "_topk"},
     "calibration": {
