@@ -38,6 +38,7 @@ _SUBPACKAGES = (
     "datasets",
     "display",
     "exceptions",
+    "export",
     "inspection",
     "metrics",
     "model_selection",

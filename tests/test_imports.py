@@ -82,6 +82,18 @@ ALLOWED = {
         "_text_encoder",
         "metrics",
     },
+    "export": {
+        "_codes",
+        "_declare",
+        "_dual_ranking",
+        "_mhe",
+        "_nn",
+        "_text_classifier",
+        "_topk",
+        "_unidec",
+        "_validation",
+        "_version",
+    },
     "inspection": {"_base", "_blocks", "_declare"},
     "_text_encoder": {"_nn"},
     "_dual_training": {
@@ -149,6 +161,7 @@ HOMES = {
     "faiss": "_neighbors",
     "transformers": "_nn",
     "matplotlib": "display",
+    "onnx": "export",
 }
 
 

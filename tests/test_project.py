@@ -20,6 +20,7 @@ PUBLIC_MODULES = (
     "skxmc.datasets",
     "skxmc.display",
     "skxmc.exceptions",
+    "skxmc.export",
     "skxmc.inspection",
     "skxmc.metrics",
     "skxmc.model_selection",
