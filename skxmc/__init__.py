@@ -37,6 +37,7 @@ _SUBPACKAGES = (
     "calibration",
     "datasets",
     "display",
+    "distributed",
     "exceptions",
     "export",
     "inspection",

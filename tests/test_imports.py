@@ -82,6 +82,7 @@ ALLOWED = {
         "_text_encoder",
         "metrics",
     },
+    "distributed": {"_load"},
     "export": {
         "_codes",
         "_declare",

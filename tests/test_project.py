@@ -19,6 +19,7 @@ PUBLIC_MODULES = (
     "skxmc.calibration",
     "skxmc.datasets",
     "skxmc.display",
+    "skxmc.distributed",
     "skxmc.exceptions",
     "skxmc.export",
     "skxmc.inspection",
