@@ -187,7 +187,7 @@ def test_what_cannot_be_exported_says_so(tmp_path):
 def test_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install skxmc\[onnx\]"):
-        to_onnx(fit(UniDECClassifier(**FAST)), tmp_path / "model.onnx")
+        to_onnx(fit(DECLAREClassifier(**FAST)), tmp_path / "model.onnx")
 
 
 def test_modules_of_ones_own_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from skxmc.export._encoders import array_of
 
 # Logit of a code that no label has. Finite: a group of nothing else stays a number.
 _NEVER = np.float32(-1e30)
+_FLOAT, _DOUBLE = 1, 11  # of onnx.TensorProto
 
 
 def add_dual_ranking(graph, z, f, ranker, dial, k):
@@ -130,9 +131,6 @@ def _probability(graph, log_p, n_draws):
     p = graph.add("Cast", p, to=_DOUBLE)
     rest = graph.add("Pow", graph.add("Sub", one, p), draws)
     return graph.add("Cast", graph.add("Sub", one, rest), to=_FLOAT)
-
-
-_FLOAT, _DOUBLE = 1, 11  # of onnx.TensorProto
 
 
 def _log_share(graph, z, head):

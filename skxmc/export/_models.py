@@ -91,6 +91,10 @@ def to_onnx(estimator, path, k=5):
     graph.save(path, outputs, _metadata(estimator))
 
 
+# Each adds an estimator to a graph; returns the embeddings, their length and, unless k
+# is None, [scores, labels] of the k best.
+
+
 def _declare(graph, estimator, k):
     module, decoder = estimator._encoder.module, estimator._label_index.keys
     codes, ranking = _encoders.add_perceptron(graph, module), None
@@ -106,13 +110,13 @@ def _declare(graph, estimator, k):
 
 
 def _multi_head(graph, estimator, k):
-    features, head = (getattr(estimator._encoder.module, p) for p in _PARTS_OF_NET)
-    f, ranking = _encoders.add_features(graph, features), None
+    net, ranking = estimator._encoder.module, None
+    f = _encoders.add_features(graph, net.features)
     if k is not None:
-        add = _HEADS[type(head).__name__]
+        add = _HEADS[type(net.head).__name__]
         order = estimator.label_order_.astype(np.int64)
-        ranking = add(graph, f, head, order, k)
-    return f, features.n_outputs, ranking
+        ranking = add(graph, f, net.head, order, k)
+    return f, net.features.n_outputs, ranking
 
 
 def _unidec(graph, estimator, k):
@@ -129,7 +133,6 @@ def _unidec(graph, estimator, k):
     return z, tower.embedding_size, ranking
 
 
-_PARTS_OF_NET = "features", "head"
 _PARTS: dict = {
     DECLAREClassifier: _declare,
     MultiHeadEncodingClassifier: _multi_head,
