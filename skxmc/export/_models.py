@@ -63,11 +63,11 @@ def to_onnx(estimator, path, k=5):
     Examples
     --------
     >>> import os, tempfile
-    >>> from skxmc import UniDECClassifier
+    >>> from skxmc import DECLAREClassifier
     >>> from skxmc.datasets import make_xmc_classification
     >>> from skxmc.export import to_onnx
-    >>> X, Y = make_xmc_classification(n_labels=50, random_state=0)
-    >>> model = UniDECClassifier(max_epochs=1, random_state=0).fit(X, Y)
+    >>> X, Y = make_xmc_classification(50, 20, 8, random_state=0)
+    >>> model = DECLAREClassifier(4, decoder="linear", random_state=0).fit(X, Y)
     >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
     ...     to_onnx(model, os.path.join(folder, "model.onnx"))
     """
