@@ -43,7 +43,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
-    "ignore_pattern": "quickstart|benchmarks",
+    "ignore_pattern": r"quickstart|serve\.py|benchmarks",
     "plot_gallery": "False",
     "within_subsection_order": "gallery_order.place",
     "doc_module": ("skxmc",),

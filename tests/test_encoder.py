@@ -1,6 +1,7 @@
 """The encoder as a function of rows, and the names of devices."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ def test_a_model_from_an_absent_device_warns_and_predicts_on_the_cpu():
         moved.__setstate__(encode.__getstate__() | {"device": "cuda:0"})
     assert moved.device == CPU
     assert np.array_equal(moved(X), encode(X))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_devices", "expected"),
+    [("cuda:1", 1, "cuda"), ("cuda:1", 2, "cuda:1"), ("cuda", 1, "cuda")],
+)
+def test_models_of_a_gpu_that_is_not_seen_move_to_the_first(
+    monkeypatch, name, n_devices, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_devices)
+    module = SimpleNamespace(to=lambda device: f"on {device}")
+    moved = Encoder.__new__(Encoder)
+    moved.__setstate__({"module": module, "device": name})
+    assert (str(moved.device), moved.module) == (expected, f"on {expected}")
 
 
 @pytest.mark.gpu

@@ -83,6 +83,19 @@ ALLOWED = {
         "metrics",
     },
     "inspection": {"_base", "_blocks", "_declare", "_text_classifier"},
+    "distributed": {"_load"},
+    "export": {
+        "_codes",
+        "_declare",
+        "_dual_ranking",
+        "_mhe",
+        "_nn",
+        "_text_classifier",
+        "_topk",
+        "_unidec",
+        "_validation",
+        "_version",
+    },
     "_text_encoder": {"_nn"},
     "_dual_training": {
         "_dual_ranking",
@@ -150,6 +163,7 @@ HOMES = {
     "faiss": "_neighbors",
     "transformers": "_nn",
     "matplotlib": "display",
+    "onnx": "export",
 }
 
 

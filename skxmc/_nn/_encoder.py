@@ -31,8 +31,8 @@ class Encoder:
     module : torch.nn.Module
         Maps `SparseRows` (n_rows, n_features) to (n_rows, n_outputs).
     device : torch.device
-        Where to compute. An unpickled encoder falls back to the CPU, with a warning,
-        where there is no such device.
+        Where to compute. An unpickled encoder falls back to the first GPU, or to the
+        CPU with a warning, where there is no such device.
     """
 
     def __init__(self, module, device):
@@ -107,16 +107,26 @@ class Encoder:
         return {"module": module, "device": str(self.device)}
 
     def __setstate__(self, state):
-        device = torch.device(state["device"])
-        if device.type == "cuda" and not torch.cuda.is_available():
-            warnings.warn(
-                f"The model was trained on {device}, which is not available here; "
-                "it will predict on the CPU.",
-                UserWarning,
-                stacklevel=2,
-            )
-            device = torch.device("cpu")
+        device = _device_here(state["device"])
         self.module, self.device = state["module"].to(device), device
+
+
+def _device_here(name):
+    """Return the device that a model was trained on, or what stands for it here."""
+    device = torch.device(name)
+    if device.type != "cuda":
+        return device
+    if torch.cuda.is_available():
+        # A worker that sees one GPU of several knows it as the first.
+        is_there = (device.index or 0) < torch.cuda.device_count()
+        return device if is_there else torch.device("cuda")
+    warnings.warn(
+        f"The model was trained on {device}, which is not available here; "
+        "it will predict on the CPU.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return torch.device("cpu")
 
 
 def resolve_device(device):

@@ -12,7 +12,7 @@ _BLOCK_ROWS = 256
 
 # Hidden units are scaled to one length, so that rows with many known words do not
 # outweigh the others: that of the linear features, on average.
-_HIDDEN_NORM, _TINY = 4.0, 1e-6
+HIDDEN_NORM, MIN_NORM = 4.0, 1e-6
 
 
 class Features(nn.Module):
@@ -58,8 +58,8 @@ class Features(nn.Module):
         parts = []
         if self.hidden is not None:
             h = self.hidden(x).relu()
-            norm = h.norm(dim=1, keepdim=True).clamp(min=_TINY)
-            parts.append(self.dropout(_HIDDEN_NORM / norm * h))
+            norm = h.norm(dim=1, keepdim=True).clamp(min=MIN_NORM)
+            parts.append(self.dropout(HIDDEN_NORM / norm * h))
         if self.linear is not None:
             parts.append(self.linear(x))
         return torch.cat(parts, dim=1)
