@@ -181,9 +181,7 @@ def _check_frame(file, size, form):
     """Check how a file begins and ends; return the digest that it claims to have."""
     start = file.read(4)
     if start != b"PK\x03\x04":
-        raise CorruptFileError(
-            f"it is not {form.what}. Pickles are never opened."
-        )
+        raise CorruptFileError(f"it is not {form.what}. Pickles are never opened.")
     if size < _END_LENGTH + _COMMENT_LENGTH:
         raise CorruptFileError("it is too short.")
     file.seek(-_END_LENGTH - _COMMENT_LENGTH, os.SEEK_END)
