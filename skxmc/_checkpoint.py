@@ -19,12 +19,14 @@ from sklearn.utils import check_random_state
 from skxmc._archive import Format, read_archive, write_archive
 from skxmc._model_tree import decode, encode
 from skxmc._version import __version__
-from skxmc.exceptions import CorruptFileError
+from skxmc.exceptions import CorruptFileError, TrainingDivergedError
 
 _FORMAT = Format("skxmc-checkpoint", 1, "a checkpoint of skxmc")
 _NAME, _LOCK = "training.skxmc", "lock"
 # What may change when a training goes on: nothing that it computes hangs on these.
 _FREE = {"checkpoint", "callbacks", "verbose", "device", "threshold", "n_top_labels"}
+# What taking up a state raises that is none of this training.
+_WRONG = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Checkpoint:
@@ -94,10 +96,8 @@ class Checkpoint:
         """Turn errors of what takes a saved state up into `CorruptFileError`."""
         try:
             yield
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
-            raise self._corrupt(repr(error)) from error
-        except (TypeError, ValueError) as error:
-            raise self._corrupt(repr(error)) from error
+        except _WRONG as error:
+            raise self._corrupt(f"{error!r}.") from error
 
     def _read(self):
         try:
@@ -129,7 +129,7 @@ class Checkpoint:
 
 @contextmanager
 def open_checkpoint(folder, random_state, make_problem):
-    """Give the `Checkpoint` of a folder, or None; empty it once the block succeeds.
+    """Give the `Checkpoint` of a folder, or None; empty it once the training is over.
 
     Parameters
     ----------
@@ -154,7 +154,11 @@ def open_checkpoint(folder, random_state, make_problem):
         for left_over in folder.glob(f".{_NAME}.*.tmp"):  # by a process that was killed
             left_over.unlink()
         checkpoint = Checkpoint(folder, make_problem(), random_state)
-        yield checkpoint
+        try:
+            yield checkpoint
+        except TrainingDivergedError:
+            checkpoint.path.unlink(missing_ok=True)  # it would diverge again
+            raise
         checkpoint.path.unlink(missing_ok=True)
 
 
@@ -221,6 +225,8 @@ def _describe(value):
         value = value.tocsr()
         checksum = _checksum(value.indptr, value.indices, value.data)
         return f"{value.shape} with {value.nnz} entries, CRC {checksum}"
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
     if isinstance(value, np.ndarray) and value.dtype != object:
         return f"{value.shape} of {value.dtype}, CRC {_checksum(value)}"
     if isinstance(value, list | tuple | np.ndarray):
