@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from _estimators import ESTIMATORS, VARIANTS
 from _faults import (
     OnBatch,
@@ -193,6 +194,31 @@ def test_modules_that_draw_from_the_global_generator(tmp_path):
     interrupted(UNIDEC, tmp_path, **params)
     model = start(UNIDEC, checkpoint=tmp_path, **params).fit(*problem())
     assert_same_fit(model, whole)
+
+
+class Counting(Callback):
+    """Count batches, over all fits."""
+
+    n_batches = 0
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.n_batches += training
+
+    def state_dict(self):
+        return {"n_batches": torch.tensor(self.n_batches), "more": [1, "text"]}
+
+    def load_state_dict(self, state):
+        self.n_batches = int(state["n_batches"])
+        assert state["more"] == [1, "text"]
+
+
+def test_callbacks_with_a_state_go_on(tmp_path):
+    stop, counting = OnBatch(interrupt, 4, 2), Counting()
+    model = start(MHE, checkpoint=tmp_path, callbacks=[Counting(), stop])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*problem())
+    start(MHE, checkpoint=tmp_path, callbacks=[counting]).fit(*problem())
+    assert counting.n_batches == 5 * 4
 
 
 def test_warm_start_goes_on_from_the_same_model_only(tmp_path):

@@ -154,11 +154,19 @@ class PoolDataset(Dataset):
 
     def load_state_dict(self, state):
         """Go on from such a state."""
+        negatives, order = state["hard_negatives"], state["order"]
+        if negatives is not None and not (
+            len(negatives) == len(self)
+            and negatives.min(initial=0) >= -1
+            and negatives.max(initial=-1) < self.Y.shape[1]
+        ):
+            raise ValueError("hard negatives of other rows or labels")
         self.rng.bit_generator.state = json.loads(state["generator"])
-        self.hard_negatives = state["hard_negatives"]
-        if state["order"] is not None:
-            ends = np.cumsum(state["sizes"])[:-1]
-            self.sampler.groups = np.split(state["order"], ends)
+        self.hard_negatives = negatives
+        if order is not None:
+            if not np.array_equal(np.sort(order), np.arange(len(self))):
+                raise ValueError("groups of other rows")
+            self.sampler.groups = np.split(order, np.cumsum(state["sizes"])[:-1])
 
     def _describe(self, pool):
         """Return the input of the labels in the pool."""
