@@ -44,7 +44,8 @@ def run_block(code, names, page, line):
 
 
 @pages
-def test_python_of_a_page_runs(page, capsys):
+def test_python_of_a_page_runs(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     names = {"__name__": "__main__"}
     for line, code in python_blocks(page):
         run_block(code, names, page, line)
