@@ -3,7 +3,6 @@
 import argparse
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 from _data import load, print_header, print_row
@@ -47,7 +46,7 @@ def main():
 def measure(name, model, X, Y):
     writes = TimedWrites()
     Checkpoint.write = lambda checkpoint, state: writes(checkpoint, state)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         model.set_params(checkpoint=folder, random_state=0).fit(X, Y)
     Checkpoint.write = writes.write
     epoch, write = np.median(model.history_[:, "dur"]), np.median(writes.seconds)
