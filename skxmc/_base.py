@@ -1,6 +1,7 @@
 """What all estimators share: the contract with scikit-learn and with sparse labels."""
 
 import copy
+import os
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
+from skxmc._checkpoint import describe_problem, open_checkpoint
 from skxmc._memory import ProblemSize
 from skxmc._model_files import save
 from skxmc._model_schema import register_estimator
@@ -62,6 +64,7 @@ class BaseXMCClassifier(
         "threshold": [Interval(Real, 0, 1, closed="both")],
         "n_top_labels": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, None],
+        "checkpoint": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
@@ -69,8 +72,11 @@ class BaseXMCClassifier(
     }
 
     @abstractmethod
-    def _fit_model(self, X, Y, form, device, rng):
-        """Fit on CSR X and indicator Y; return the fitted attributes in a dict."""
+    def _fit_model(self, X, Y, form, device, rng, checkpoint):
+        """Fit on CSR X and indicator Y; return the fitted attributes in a dict.
+
+        `checkpoint` is for `_train`.
+        """
 
     @abstractmethod
     def _rank(self, X, k):
@@ -123,8 +129,12 @@ class BaseXMCClassifier(
                 self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
             device = _nn.resolve_device(self.device)
-            rng = check_random_state(self.random_state)
-            fitted = self._fit_model(X, Y, form, device, rng)
+            problem = partial(describe_problem, self, X, Y, form)
+            opened = open_checkpoint(self.checkpoint, self.random_state, problem)
+            with opened as checkpoint:
+                rng = check_random_state(self.random_state)
+                rng = rng if checkpoint is None else checkpoint.rng
+                fitted = self._fit_model(X, Y, form, device, rng, checkpoint)
         self.__dict__.pop("storage_", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self
@@ -328,11 +338,13 @@ class BaseXMCClassifier(
         extra=(),
         make_dataset=_nn.SparseDataset,
         max_epochs=None,
+        checkpoint=None,
     ):
         """Train `module` from rows of X to rows of `targets` but for those held out.
 
         `extra` are callbacks beside those of the user; `make_dataset` makes training
-        data of X and targets; `max_epochs` stands for the parameter.
+        data of X and targets; `max_epochs` stands for the parameter;
+        `checkpoint` keeps the state, and is what training goes on from.
 
         `precision(module, rows)` is precision@1 of a module on rows of X; it decides
         when to stop early, and is shown on some training rows otherwise.
@@ -360,6 +372,7 @@ class BaseXMCClassifier(
             verbose=int(self.verbose),
             device=device,
             seed=rng.randint(2**31),
+            checkpoint=checkpoint,
         )
 
     def _finished_encoder(self, module, X, device):

@@ -102,6 +102,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
+    checkpoint : str, path-like or None, default=None
+        Folder that keeps the state of training after each epoch, from which `fit` goes
+        on if it was interrupted, on the same data and parameters. It is emptied once
+        the fit is complete. Without hidden layers there is no training to go on with.
     warm_start : bool, default=False
         Go on from the network and the codes of the last fit.
     device : str, default="auto"
@@ -223,6 +227,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         threshold=0.5,
         n_top_labels=100,
         callbacks=None,
+        checkpoint=None,
         warm_start=False,
         device="auto",
         random_state=None,
@@ -252,12 +257,13 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.threshold = threshold
         self.n_top_labels = n_top_labels
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_model(self, X, Y, form, device, rng):
+    def _fit_model(self, X, Y, form, device, rng, checkpoint):
         held_out = self._held_out_rows(X.shape[0], rng)
         codes, module, decoder = self._start(X, Y, held_out, rng)
         n_components = codes.shape[1]
@@ -267,7 +273,9 @@ class DECLAREClassifier(BaseXMCClassifier):
             outputs = _nn.Encoder(module, device)(X[rows])
             return precision_at_k(Y[rows], labels.search(outputs, 1), k=1)
 
-        history = self._train(module, X, codes, held_out, precision, device, rng)
+        history = self._train(
+            *(module, X, codes, held_out, precision, device, rng), checkpoint=checkpoint
+        )
         encoder = self._finished_encoder(module, X, device)
         # Rows with the same labels have the same exact code: one key stands for all.
         store = LabelStore(Y, key_per_set=self.keys == "exact")

@@ -124,6 +124,10 @@ class MultiHeadEncodingClassifier(
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
+    checkpoint : str, path-like or None, default=None
+        Folder that keeps the state of training after each epoch, from which `fit` goes
+        on if it was interrupted, on the same data and parameters. It is emptied once
+        the fit is complete.
     warm_start : bool, default=False
         Go on from the network and the codes of the last fit.
     device : str, default="auto"
@@ -253,6 +257,7 @@ class MultiHeadEncodingClassifier(
         threshold=0.5,
         n_top_labels=100,
         callbacks=None,
+        checkpoint=None,
         warm_start=False,
         device="auto",
         random_state=None,
@@ -281,12 +286,13 @@ class MultiHeadEncodingClassifier(
         self.threshold = threshold
         self.n_top_labels = n_top_labels
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_model(self, X, Y, form, device, rng):
+    def _fit_model(self, X, Y, form, device, rng, checkpoint):
         if self.average_weights and self.early_stopping:
             raise ValueError(
                 "average_weights=True and early_stopping=True both decide which "
@@ -303,8 +309,11 @@ class MultiHeadEncodingClassifier(
 
         averaging = _nn.AverageWeights(first=self.max_epochs // 2 + 1)
         extra = [averaging] if self.average_weights else []
-        data = X, targets, held_out
-        history = self._train(net, *data, precision, device, rng, extra=extra)
+        history = self._train(
+            *(net, X, targets, held_out, precision, device, rng),
+            extra=extra,
+            checkpoint=checkpoint,
+        )
         encoder = self._finished_encoder(net, X, device)
         seen = held_out if len(held_out) else np.arange(min(X.shape[0], _N_RECALL_ROWS))
         recall = _nn.candidate_recall(encoder, X[seen], targets[seen])

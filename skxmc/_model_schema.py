@@ -38,8 +38,9 @@ _FITTED = {
 def _estimator_state(estimator):
     """Return parameters and fitted attributes, without what only a fit needs."""
     params = estimator.get_params(deep=False)
+    del params["checkpoint"]  # a place on the machine that trained
     # In one order, so that the same model is the same file.
-    names = sorted(vars(estimator).keys() - params.keys())
+    names = sorted(vars(estimator).keys() - params.keys() - {"checkpoint"})
     # What a file cannot hold, and only a fit needs.
     lost = ["callbacks"] if params["callbacks"] else []
     if isinstance(params["random_state"], np.random.RandomState):
@@ -57,7 +58,7 @@ def _estimator_state(estimator):
 
 def _restore_estimator(cls, state):
     params = state.pop("params")
-    if params.keys() != cls().get_params(deep=False).keys():
+    if params.keys() != cls().get_params(deep=False).keys() - {"checkpoint"}:
         raise ValueError(f"it has the parameters {sorted(params)}.")
     estimator = cls(**params)
     estimator._validate_params()

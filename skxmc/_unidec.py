@@ -146,6 +146,10 @@ class UniDECClassifier(
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
+    checkpoint : str, path-like or None, default=None
+        Folder that keeps the state of training after each epoch, from which `fit` goes
+        on if it was interrupted, on the same data and parameters. It is emptied once
+        the fit is complete.
     warm_start : bool, default=False
         Go on from the network and the label features of the last fit.
     device : str, default="auto"
@@ -295,6 +299,7 @@ class UniDECClassifier(
         threshold=0.5,
         n_top_labels=100,
         callbacks=None,
+        checkpoint=None,
         warm_start=False,
         device="auto",
         random_state=None,
@@ -333,17 +338,30 @@ class UniDECClassifier(
         self.threshold = threshold
         self.n_top_labels = n_top_labels
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_model(self, X, Y, form, device, rng):
+    def _fit_model(self, X, Y, form, device, rng, checkpoint):
         goes_on = self.warm_start and hasattr(self, "_ranker")
-        return self._fit_network(X, Y, form, device, rng, goes_on=goes_on)
+        return self._fit_network(
+            *(X, Y, form, device, rng), goes_on=goes_on, checkpoint=checkpoint
+        )
 
     def _fit_network(
-        self, X, Y, form, device, rng, *, goes_on, max_epochs=None, seen=(0, 0)
+        self,
+        X,
+        Y,
+        form,
+        device,
+        rng,
+        *,
+        goes_on,
+        max_epochs=None,
+        seen=(0, 0),
+        checkpoint=None,
     ):
         """Fit the network and what ranks labels; return the fitted attributes.
 
@@ -377,6 +395,7 @@ class UniDECClassifier(
             extra=[_nn.Refresh(self.refresh_every, refresh)],
             make_dataset=make_dataset,
             max_epochs=max_epochs,
+            checkpoint=checkpoint,
         )
         encoder = self._finished_encoder(net.tower, X, device)
         sample = calibration_rows(held_out, X.shape[0])
@@ -570,7 +589,7 @@ class UniDECClassifier(
         """Train one more epoch, on further rows.
 
         The label features stay as they are. The learning rate rises and falls within
-        the call.
+        the call. No checkpoint is kept.
 
         Parameters
         ----------

@@ -44,7 +44,9 @@ ALLOWED = {
         "_stored",
         "_targets",
     },
-    "_model_files": {"_model_tree", "_safetensors", "_version", "exceptions"},
+    "_model_files": {"_archive", "_model_tree", "exceptions"},
+    "_checkpoint": {"_archive", "_model_tree", "_version", "exceptions"},
+    "_archive": {"_safetensors", "_version", "exceptions"},
     "_model_tree": {"_model_fields", "exceptions"},
     "_model_fields": {"exceptions"},
     "_safetensors": {"exceptions"},
@@ -111,6 +113,7 @@ ALLOWED = {
     "_linear_features": {"_compression", "_ridge"},
     "_base": {
         "_blocks",
+        "_checkpoint",
         "_memory",
         "_model_files",
         "_model_schema",

@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from skxmc._nn._state import put_back, tensors_of, trained_parameters
 from skxmc._nn._threads import StepThreads, n_available
 from skxmc.exceptions import TrainingDivergedError
 
@@ -111,6 +112,21 @@ class MonitorPrecision(Callback):
             ):
                 parameter.data.copy_(best)
 
+    def state_dict(self):
+        """Return what decides when to stop, and which weights are kept."""
+        if self.patience is None:
+            return {}
+        return {
+            "best_score": float(self.best_score_),
+            "misses": self.misses_,
+            "best_weights": _numbered(self.best_weights_),
+        }
+
+    def load_state_dict(self, state):
+        """Go on from such a state."""
+        self.best_score_, self.misses_ = state["best_score"], state["misses"]
+        put_back(_numbered(self.best_weights_), state["best_weights"])
+
     def _score(self, net):
         net.module_.eval()
         return self.score(net.module_)
@@ -130,21 +146,26 @@ class AverageWeights(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Begin a new average."""
-        self.average_ = None
+        self.average_ = AveragedModel(net.module_)
 
     def on_epoch_end(self, net, **kwargs):
         """Add the weights of this epoch."""
-        if len(net.history) < self.first:
-            return
-        if self.average_ is None:
-            self.average_ = AveragedModel(net.module_)
-        self.average_.update_parameters(net.module_)
+        if len(net.history) >= self.first:
+            self.average_.update_parameters(net.module_)
 
     def on_train_end(self, net, **kwargs):
         """Put the average in place."""
-        if self.average_ is not None:
+        if self.average_.n_averaged:
             net.module_.load_state_dict(self.average_.module.state_dict())
-            self.average_ = None
+        del self.average_
+
+    def state_dict(self):
+        """Return the average, once it has begun."""
+        return tensors_of(self.average_) if self.average_.n_averaged else {}
+
+    def load_state_dict(self, state):
+        """Go on from such an average."""
+        put_back(tensors_of(self.average_), state)
 
 
 class Refresh(Callback):
@@ -169,9 +190,8 @@ class Refresh(Callback):
             self.refresh(net.module_, dataset_train)
 
 
-def trained_parameters(module):
-    """Return the parameters of `module` that training changes."""
-    return [p for p in module.parameters() if p.requires_grad]
+def _numbered(tensors):
+    return {str(i): tensor for i, tensor in enumerate(tensors)}
 
 
 class _LogLines:
@@ -200,11 +220,12 @@ class ShowProgress(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
-        options = {"total": self.n_batches, "unit": "batch", "desc": "fit"}
+        n_done = sum(net.history[:, "train_batch_count"]) if net.history else 0
+        options = {"total": self.n_batches, "initial": n_done, "unit": "batch"}
         self.is_log_ = not sys.stderr.isatty() and "ipykernel" not in sys.modules
         if self.is_log_:
             options |= {"file": _LogLines(sys.stderr), "mininterval": _LOG_SECONDS}
-        self.bar_ = tqdm(**options)
+        self.bar_ = tqdm(desc="fit", **options)
 
     def on_batch_end(self, net, training=False, **kwargs):
         """Advance by one batch."""

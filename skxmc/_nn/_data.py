@@ -1,5 +1,6 @@
 """Batches cut straight from CSR matrices."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,6 +140,33 @@ class PoolDataset(Dataset):
         x, labels = self.X[rows], self._describe(pool)
         inputs = SparseRows.from_csr(x), SparseRows.from_csr(labels)
         return PoolBatch(*inputs, torch.from_numpy(pool)), truth
+
+    def state_dict(self):
+        """Return what training has set, and how far the picks have got."""
+        groups, generator = self.sampler.groups, self.rng.bit_generator.state
+        return {
+            # Its numbers have 128 bits, which no file takes.
+            "generator": json.dumps(generator),
+            "hard_negatives": self.hard_negatives,
+            "order": None if groups is None else np.concatenate(groups),
+            "sizes": None if groups is None else np.array(list(map(len, groups))),
+        }
+
+    def load_state_dict(self, state):
+        """Go on from such a state."""
+        negatives, order = state["hard_negatives"], state["order"]
+        if negatives is not None and not (
+            len(negatives) == len(self)
+            and negatives.min(initial=0) >= -1
+            and negatives.max(initial=-1) < self.Y.shape[1]
+        ):
+            raise ValueError("hard negatives of other rows or labels")
+        self.rng.bit_generator.state = json.loads(state["generator"])
+        self.hard_negatives = negatives
+        if order is not None:
+            if not np.array_equal(np.sort(order), np.arange(len(self))):
+                raise ValueError("groups of other rows")
+            self.sampler.groups = np.split(order, np.cumsum(state["sizes"])[:-1])
 
     def _describe(self, pool):
         """Return the input of the labels in the pool."""

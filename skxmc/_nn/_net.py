@@ -17,11 +17,12 @@ from skxmc._nn._callbacks import (
     ShowProgress,
     StopOnDivergence,
     StopTraining,
-    trained_parameters,
 )
 from skxmc._nn._data import whole_batch
 from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
+from skxmc._nn._resume import KeepState
+from skxmc._nn._state import trained_parameters
 from skxmc._nn._threads import limited_threads
 
 
@@ -50,6 +51,7 @@ def train(
     verbose=0,
     device="cpu",
     seed=0,
+    checkpoint=None,
 ):
     """Train a module in place and return skorch's history.
 
@@ -74,6 +76,8 @@ def train(
         Where to compute.
     seed : int
         Seeds the order of the rows and dropout.
+    checkpoint : Checkpoint or None
+        Where the state of training is kept, and what it goes on from.
 
     Returns
     -------
@@ -84,8 +88,18 @@ def train(
         return History()
     n_batches = math.ceil(len(dataset) / batch_size) * max_epochs
     schedule = LRScheduler(
-        LambdaLR, lr_lambda=partial(_lr_factor, n_batches), step_every="batch"
+        LambdaLR,
+        lr_lambda=partial(_lr_factor, n_batches),
+        step_every="batch",
+        last_epoch=-1,  # a training that goes on puts it forward itself
     )
+    order, layers = _generator("cpu", seed), _generator(device, seed)
+    keeper = None
+    if checkpoint is not None:
+        generators = {"order": order, "layers": layers}
+        if _draws_globally(module):
+            generators["global"] = _global_generator(device)
+        keeper = KeepState(checkpoint, dataset, schedule, generators)
     net = SparseNet(
         module,
         criterion=torch.nn.Identity,  # skorch wants one, see get_loss
@@ -100,7 +114,7 @@ def train(
         batch_size=batch_size,
         **_order(dataset),
         iterator_train__collate_fn=whole_batch,
-        iterator_train__generator=_generator("cpu", seed),
+        iterator_train__generator=order,
         iterator_valid__collate_fn=whole_batch,
         iterator_valid__generator=_generator("cpu", seed),
         train_split=None if validation is None else predefined_split(validation),
@@ -109,12 +123,13 @@ def train(
             *([ChooseThreads()] if str(device) == "cpu" else []),
             schedule,
             *callbacks,
+            *([keeper] if keeper else []),
             *([ShowProgress(n_batches)] if verbose else []),
         ],
         verbose=max(0, verbose - 1),
         device=str(device),
     )
-    seed_generators(module, _generator(device, seed))
+    seed_generators(module, layers)
     try:
         # numpy's threads, woken by a callback that scores, would spin beside the steps.
         with (
@@ -122,7 +137,7 @@ def train(
             threadpool_limits(1, user_api="blas"),
             _own_global_generator(module, device, seed),
         ):
-            _run(net, dataset)
+            _run(net, dataset, keeper)
     finally:
         seed_generators(module, None)
     return net.history
@@ -153,11 +168,15 @@ def _order(dataset):
     return {"iterator_train__shuffle": True}
 
 
-def _run(net, dataset):
+def _run(net, dataset, keeper):
     net.initialize()
+    if keeper:
+        keeper.restore_network(net)
     net.notify("on_train_begin", X=dataset, y=None)
     try:
-        net.fit_loop(dataset)
+        if keeper:
+            keeper.restore_others(net)
+        net.fit_loop(dataset, epochs=net.max_epochs - len(net.history))
     except StopTraining:
         pass
     except KeyboardInterrupt:
@@ -187,7 +206,7 @@ def _own_global_generator(module, device, seed):
 
     Not for our own layers: several threads that train would put back each other's.
     """
-    if not any(getattr(layer, "draws_globally", False) for layer in module.modules()):
+    if not _draws_globally(module):
         yield
         return
     device = torch.device(device)
@@ -197,6 +216,17 @@ def _own_global_generator(module, device, seed):
         if is_cuda:
             torch.cuda.manual_seed(seed)
         yield
+
+
+def _draws_globally(module):
+    return any(getattr(layer, "draws_globally", False) for layer in module.modules())
+
+
+def _global_generator(device):
+    device = torch.device(device)
+    if device.type != "cuda":
+        return torch.default_generator
+    return torch.cuda.default_generators[device.index or 0]
 
 
 def _generator(device, seed):
