@@ -64,6 +64,7 @@ for encoder_weight in (0.0, 0.2, 0.5):
     for popularity, point in zip(steps, points, strict=True):
         ax.annotate(popularity, point, (5, 5), textcoords="offset points")
 ax.set(xlabel="PSP@5", ylabel="P@1", title="Numbers are popularity")
+ax.margins(0.1)
 ax.legend()
 
 # %%

@@ -33,7 +33,7 @@ model = UniDECClassifier(
 
 labels = model.transform_labels()
 search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(labels)
-asked = ["acquire", "unpack", "listdir", "divmod", "recv"]
+asked = ["acquire", "unpack", "listdir", "divmod"]
 positions = [int(np.flatnonzero(names == name)[0]) for name in asked]
 near = search.kneighbors(labels[positions], return_distance=False)
 for row in near:

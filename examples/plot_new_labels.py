@@ -66,9 +66,9 @@ for bonus, longer in extended.items():
     print(f"bonus {bonus}: P@1 {precision_at_k(Y_test, ranking, k=1):.3f}")
 
 # %%
-# The first bin, with no training row, holds the new labels. More bonus finds more of
-# them, among the best ten, and fewer of the others: the ten places are the same. Here a
-# bonus of 2 finds some and costs nothing in the first place, one of 4 does.
+# The first bin, with no training row, holds the new labels. A larger bonus finds more
+# of them among the best ten, and fewer of the others, which lose their places. Here a
+# bonus of 2 costs nothing in the first place, one of 4 does.
 
 fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 for bonus, longer in extended.items():
