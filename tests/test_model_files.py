@@ -49,8 +49,8 @@ from skxmc import (
     DECLAREClassifier,
     UniDECClassifier,
     XMCTextClassifier,
+    _archive,
     _base,
-    _model_files,
 )
 from skxmc._model_files import FORMAT_VERSION
 from skxmc._safetensors import MAX_ARRAYS, MAX_HEADER
@@ -709,11 +709,11 @@ def save_and_die(model, path, place):
     """Save, but be killed by the first call of a function."""
     module, name = place.split(".")
     kill = partial(os.kill, os.getpid(), signal.SIGKILL)
-    setattr({"os": os, "files": _model_files}[module], name, lambda *_: kill())
+    setattr({"os": os, "archive": _archive}[module], name, lambda *_: kill())
     model.save(path)
 
 
-@pytest.mark.parametrize("place", ["files.write_arrays", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("place", ["archive.write_arrays", "os.fsync", "os.replace"])
 def test_f08_killed_while_saving(place, path):
     old, new = fitted(ESTIMATORS[0]), fitted(ESTIMATORS[3])
     old.save(path)
