@@ -31,6 +31,7 @@ from skxmc._label_features import (
     check_n_rows,
     describe_labels,
 )
+from skxmc._mapped import count_columns, is_mapped
 from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
 from skxmc._neighbors import index_bytes
 from skxmc._targets import form_of
@@ -225,6 +226,8 @@ class UniDECClassifier(
     (50, 256)
     """
 
+    _reads_blocks = True
+
     _stored_fields = {
         "temperature_": "float",
         "index_recall_": "float",
@@ -350,11 +353,16 @@ class UniDECClassifier(
         `goes_on` tells whether to start from the last fit, `max_epochs` stands for the
         parameter, `seen` are the rows of each label, and all rows, seen before.
         """
+        if self.group_batches and is_mapped(X):
+            raise ValueError(
+                "group_batches=True needs the embeddings of all rows in memory, but X "
+                "or y is mapped; set it to False."
+            )
         held_out = self._held_out_rows(X.shape[0], rng)
         X_train, Y_train = rest_of(held_out, X, Y)
         start = self._last_network if goes_on else self._start
         labels, keys, net = start(X_train, Y_train, form, device, rng)
-        counts = seen[0] + np.bincount(Y_train.indices, minlength=Y.shape[1])
+        counts = seen[0] + count_columns(Y_train)
         n_samples = seen[1] + X_train.shape[0]
         fill = partial(
             fill_keys,
@@ -388,7 +396,7 @@ class UniDECClassifier(
             is_exclusive=form.is_single_label,
             kind=self.index,
             outputs=encoder(X[sample]),
-            truth=Y[sample],
+            truth=Y[sample].astype(np.float32, copy=False),
             dial=dial,
         )
         return {
