@@ -49,7 +49,7 @@ def row_spans(M):
 
 
 def csr_blocks(M):
-    """Yield (slice of rows, these rows as a csr_array); not copied where avoidable."""
+    """Yield (slice of rows, these rows as a csr_array)."""
     for span in row_spans(M):
         yield span, rows_of(M, span)
 
@@ -60,7 +60,7 @@ def rows_of(M, span):
         return M if span == slice(0, M.shape[0]) else M[span]
     indptr = np.asarray(M.indptr[span.start : span.stop + 1])
     first, last = int(indptr[0]), int(indptr[-1])
-    data = M.data[first:last].astype(np.float32, copy=False)
+    data = M.data[first:last].astype(np.float32)  # a copy: files are read-only
     parts = data, M.indices[first:last], indptr - first
     return sp.csr_array(parts, shape=(len(indptr) - 1, M.shape[1]))
 

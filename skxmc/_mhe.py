@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
+from skxmc._blocks import SelectedRows
 from skxmc._codes import (
     LabelCodes,
     balanced_sizes,
@@ -309,7 +310,8 @@ class MultiHeadEncodingClassifier(
         history = self._train(net, *data, precision, device, rng, extra=extra)
         encoder = self._finished_encoder(net, X, device)
         seen = held_out if len(held_out) else np.arange(min(X.shape[0], _N_RECALL_ROWS))
-        recall = _nn.candidate_recall(encoder, X[seen], targets[seen])
+        sample = SelectedRows(X, seen), targets[seen]
+        recall = _nn.candidate_recall(encoder, *sample)
         return {
             "variant_": variant,
             "head_sizes_": codes.head_sizes,

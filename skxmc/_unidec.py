@@ -17,6 +17,7 @@ from skxmc._base import (
     rest_of,
     unchanged_on_error,
 )
+from skxmc._blocks import SelectedRows
 from skxmc._dual_ranking import Dial, DualRanker, empty_keys, table_of
 from skxmc._dual_training import (
     best_labels,
@@ -395,7 +396,7 @@ class UniDECClassifier(
             scale=net.scale,
             is_exclusive=form.is_single_label,
             kind=self.index,
-            outputs=encoder(X[sample]),
+            outputs=encoder(SelectedRows(X, sample)),
             truth=Y[sample].astype(np.float32, copy=False),
             dial=dial,
         )

@@ -62,6 +62,7 @@ ALLOWED = {
     },
     "_mhe": {
         "_base",
+        "_blocks",
         "_codes",
         "_features",
         "_label_order",
@@ -71,6 +72,7 @@ ALLOWED = {
     },
     "_unidec": {
         "_base",
+        "_blocks",
         "_dual_ranking",
         "_dual_training",
         "_features",
@@ -97,7 +99,11 @@ ALLOWED = {
     "_features": {"_linear_features", "_mapped", "_nn"},
     "_label_features": {"_centroids"},
     "_mining": {"_blocks", "_neighbors", "_pairs"},
-    "_linear_features": {"_compression", "_ridge"},
+    "_linear_features": {
+        "_blocks",
+        "_compression",
+        "_ridge",
+    },
     "_base": {
         "_blocks",
         "_mapped",

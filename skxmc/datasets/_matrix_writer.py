@@ -74,27 +74,14 @@ class MatrixWriter:
         """
         block = self._canonical(block)
         if not self.files:
-            self._open_files(block.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = block.data.astype(self.dtype)
-        # Of floats, digits may be lost; what counts is that no value is.
-        if not np.isfinite(values).all() or (
-            self.dtype.kind != "f" and (values != block.data).any()
-        ):
-            raise ValueError(
-                f"A value in rows {self.n_rows} to {self.n_rows + block.shape[0] - 1} "
-                f"is not finite, or none that dtype={self.dtype} can hold; correct it, "
-                "or pass another dtype."
-            )
-        self.files["data"].append(values)
+            self._open_files()
+        self.files["data"].append(block.data)
         self.files["indices"].append(block.indices)
         self.files["indptr"].append(block.indptr[1:] + np.int64(self.n_stored))
         self.n_rows += block.shape[0]
-        self.n_stored += len(values)
+        self.n_stored += len(block.data)
 
-    def _open_files(self, dtype):
-        if self.dtype is None:
-            self.dtype = dtype
+    def _open_files(self):
         column_dtype = index_dtype(self.n_columns)
         dtypes = {"data": self.dtype, "indices": column_dtype, "indptr": np.int64}
         for name, dtype in dtypes.items():
@@ -119,11 +106,25 @@ class MatrixWriter:
         check_structure(block, "A block")
         block = block.copy()
         block.sum_duplicates()
-        if self.dtype is not None:
-            # What the type rounds to zero is not stored either.
-            block.data[block.data.astype(self.dtype) == 0] = 0
+        block.data = self._cast(block.data)
         block.eliminate_zeros()
         return block
+
+    def _cast(self, values):
+        """Return values in the type of the file, or raise ValueError."""
+        if self.dtype is None:
+            self.dtype = values.dtype
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = values.astype(self.dtype)
+        # Of floats, digits may be lost; what counts is that no value is.
+        is_exact = self.dtype.kind == "f" or (cast == values).all()
+        if not is_exact or not np.isfinite(cast).all():
+            raise ValueError(
+                f"A value in the block from row {self.n_rows} on is not finite, or "
+                f"none that dtype={self.dtype} can hold; correct it, or pass another "
+                "dtype."
+            )
+        return cast
 
     def _finish(self):
         if self.n_columns is None:
