@@ -156,8 +156,9 @@ def convert_xmc_text(path, folder, *, block_rows=4096):
     Returns
     -------
     X : csr_array of shape (n_samples, n_features), float32
+        Features, as :func:`load_mapped` opens them.
     Y : csr_array of shape (n_samples, n_labels), int8
-        As :func:`load_mapped` opens the folders.
+        Labels, likewise.
 
     Raises
     ------
