@@ -16,11 +16,16 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
 from skxmc._checkpoint import describe_problem, open_checkpoint
+from skxmc._mapped import MappedCSR, check_mapped, count_columns, is_mapped
 from skxmc._memory import ProblemSize
 from skxmc._model_files import save
 from skxmc._model_schema import register_estimator
@@ -70,6 +75,9 @@ class BaseXMCClassifier(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # Whether `_fit_model` reads a `MappedCSR` in blocks, and keeps none of its rows.
+    _reads_blocks = False
 
     @abstractmethod
     def _fit_model(self, X, Y, form, device, rng, checkpoint):
@@ -284,6 +292,8 @@ class BaseXMCClassifier(
     def _check_X(self, X):
         """Return the rows to predict as canonical CSR, float32."""
         X = self._read(X)
+        if is_mapped(X):
+            return _checked_mapped(self, X, reset=False)
         check_structure(X, "X")
         if not _needs_no_check(self, X):
             X = _checked(self, X, reset=False)
@@ -298,6 +308,8 @@ class BaseXMCClassifier(
         _nn.check_callbacks(self.callbacks or ())
         _check_layer_sizes(self.hidden_layer_sizes)
         X = self._read(X, fitting=True)
+        if is_mapped(X, y):
+            return self._validate_mapped(X, y, reset=reset, form=form)
         check_structure(X, "X")
         check_structure(y, "Y")
         _check_label_lists(y)
@@ -313,6 +325,34 @@ class BaseXMCClassifier(
         """Return the form whose classes are the columns of the last fit, or None."""
         form = getattr(self, "_form", None)
         return form if self.warm_start and form and form.is_single_label else None
+
+    def _validate_mapped(self, X, y, *, reset, form):
+        """Do what `_validate_fit_data` does, in blocks of the rows."""
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True would hold a share of the rows in memory, but X "
+                "or y is mapped; set it to False, and choose max_epochs on some rows."
+            )
+        if self.checkpoint is not None:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} keeps no state of a fit to mapped "
+                "rows; set it to None, or use rows in memory."
+            )
+        if is_mapped(X):
+            X = _checked_mapped(self, X, y, reset=reset)
+        else:
+            check_structure(X, "X")
+            X = MappedCSR(_to_csr(_checked(self, X, reset=reset)))
+        if form is None:
+            Y, form = encode_targets(y)
+        else:
+            Y = encode_known_targets(y, form)
+        check_consistent_length(X, Y)
+        if reset and not form.is_single_label:
+            _warn_constant_labels(Y)
+        if not self._reads_blocks:
+            return sp.csr_array(X), sp.csr_array(Y, dtype=np.float32), form
+        return X, MappedCSR(Y), form
 
     def _held_out_rows(self, n_samples, rng):
         """Draw the rows that early stopping watches; none without it."""
@@ -451,6 +491,13 @@ def _checked(estimator, X, y="no_validation", **options):
         )
 
 
+def _checked_mapped(estimator, X, y="no_validation", **options):
+    """Check a `MappedCSR` as `_checked` would, but read it in blocks."""
+    validate_data(estimator, X, y, skip_check_array=True, **options)
+    check_mapped(X, "X")
+    return X
+
+
 def _needs_no_check(estimator, X):
     """Whether scikit-learn's validation would return X as it is.
 
@@ -499,7 +546,7 @@ def _to_csr(X):
 
 
 def _warn_constant_labels(Y):
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    counts = count_columns(Y)
     n_empty, n_full = np.sum(counts == 0), np.sum(counts == Y.shape[0])
     if n_empty or n_full:
         warnings.warn(

@@ -7,10 +7,30 @@ import scipy.sparse as sp
 BLOCK_ROWS = 64
 
 
+class SelectedRows:
+    """Some rows of a matrix, cut out when they are read: not all of them at once.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+        The matrix.
+    rows : int ndarray of shape (n_selected,)
+        Which.
+    """
+
+    def __init__(self, X, rows):
+        self.X, self.rows = X, rows
+        self.shape = len(rows), X.shape[1]
+
+    def __getitem__(self, part):
+        """Return the rows of a slice of the selected ones."""
+        return self.X[self.rows[part]]
+
+
 def row_blocks(X):
     """Yield blocks of at most `BLOCK_ROWS` rows of a matrix."""
-    if X.shape[0] <= BLOCK_ROWS:  # a slice of everything would take its time
-        yield X
+    if X.shape[0] <= BLOCK_ROWS and not isinstance(X, SelectedRows):
+        yield X  # a slice of everything would take its time
         return
     for start in range(0, X.shape[0], BLOCK_ROWS):
         yield X[start : start + BLOCK_ROWS]

@@ -12,6 +12,8 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._mapped import csr_blocks, is_mapped
+
 # Members of a group of the cascade: about half as many as there are groups, but enough
 # for a matrix product to be worth its call, and few enough to be scored at once.
 _MIN_MEMBERS, _MAX_MEMBERS = 8, 128
@@ -45,7 +47,12 @@ class LabelCodes:
         return len(self.order)
 
     def reorder(self, Y):
-        """Return an indicator (n, n_labels) with its columns in the order of codes."""
+        """Return an indicator (n, n_labels) with its columns in the order of codes.
+
+        Of a `MappedCSR`, `ReorderedRows`.
+        """
+        if is_mapped(Y):
+            return ReorderedRows(self, Y)
         indices = self.code_of.astype(Y.indices.dtype)[Y.indices]
         Y = sp.csr_array((Y.data, indices, Y.indptr.copy()), shape=Y.shape)
         Y.sort_indices()
@@ -75,6 +82,23 @@ class LabelCodes:
         return self.order[codes]
 
 
+class ReorderedRows:
+    """Rows of a mapped indicator, reordered by `LabelCodes` where they are read."""
+
+    def __init__(self, codes, Y):
+        self.codes, self.Y = codes, Y
+        self.shape = Y.shape
+
+    def __getitem__(self, rows):
+        """Return rows as a csr_array, float32."""
+        return self.codes.reorder(self.Y[rows].astype(np.float32, copy=False))
+
+    def blocks(self):
+        """Yield all rows, block by block."""
+        for _, block in csr_blocks(self.Y):
+            yield self.codes.reorder(block)
+
+
 def strides(head_sizes):
     """Return M_h, the number of codes that share their first h digits."""
     tails = [head_sizes[h + 1 :] for h in range(len(head_sizes))]
@@ -97,7 +121,7 @@ def level_counts(Y, head_sizes):
 
     Parameters
     ----------
-    Y : csr_array of shape (n_samples, n_labels), canonical
+    Y : csr_array of shape (n_samples, n_labels), canonical, or ReorderedRows
         Label indicator with columns in the order of the codes.
     head_sizes : tuple of int
 
@@ -106,6 +130,12 @@ def level_counts(Y, head_sizes):
     counts : list of ndarray of int
         One array a level; the last counts the rows of the labels.
     """
+    if isinstance(Y, ReorderedRows):
+        total = [0] * len(head_sizes)
+        for block in Y.blocks():
+            parts = zip(total, level_counts(block, head_sizes), strict=True)
+            total = [before + counts for before, counts in parts]
+        return total
     rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
     counts = []
     for step, size in zip(

@@ -1,8 +1,11 @@
 """Compressing a sparse label matrix into short dense codes, one a row."""
 
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._mapped import CodedRows, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
 from skxmc._ridge import fit_ridge
 
@@ -39,7 +42,7 @@ def compress_labels(
 
     Returns
     -------
-    codes : ndarray of shape (n_samples, n_components), float32
+    codes : ndarray or CodedRows of shape (n_samples, n_components), float32
         With root mean square 1 over all entries (or 0, if Y is).
     """
     if rare_label_weight:
@@ -50,6 +53,8 @@ def compress_labels(
         codes = predictable_codes(X, Y, n_components, alpha, random_state)
     else:
         codes = svd_codes(Y, n_components, random_state)
+    if is_mapped(Y):
+        return codes.scaled_to_unit()
     if method == "neighbors":
         codes = neighbor_codes(Y, codes)
     rms = np.sqrt(np.mean(codes**2, dtype=np.float64))
@@ -62,7 +67,8 @@ def svd_codes(Y, n_components, random_state):
     These are the codes with the closest inner products,
     ``argmin ||Y Y^T - Z Z^T||`` over Z of rank c. Randomised subspace iteration on
     ``Y Y^T`` (Halko et al. 2011), or on ``Y^T Y`` where there are fewer labels than
-    rows, never holds more than a few arrays of min(n, L) x c, and of n x c.
+    rows, never holds more than a few arrays of min(n, L) x c, and of n x c. Of a
+    `MappedCSR`, the latter in blocks, and nothing is as long as the rows are many.
 
     Parameters
     ----------
@@ -75,17 +81,20 @@ def svd_codes(Y, n_components, random_state):
 
     Returns
     -------
-    codes : ndarray of shape (n_samples, c), float32
+    codes : ndarray of shape (n_samples, c), float32, or CodedRows of a `MappedCSR`
         Columns ordered by singular value, c = min(n_components, n, L) at most.
     """
-    by_label = Y.shape[1] < Y.shape[0]
-    A = Y.T.tocsr() if by_label else Y
-    size = A.shape[0]
-    c = min(n_components, size)
+    by_label = is_mapped(Y) or Y.shape[1] < Y.shape[0]
+    A = Y.T.tocsr() if by_label and not is_mapped(Y) else Y
+    size = Y.shape[1] if by_label else Y.shape[0]
+    c = min(n_components, *Y.shape)
     start = np.empty((size, min(c + _N_OVERSAMPLES, size)), dtype=np.float32)
     for block in _column_blocks(start):  # numpy draws float64, twice as large
         start[:, block] = random_state.standard_normal(start[:, block].shape)
-    values, vectors = _top_eigenpairs(lambda Q: _gram_product(A, Q), start, c)
+    product = _mapped_gram_product if is_mapped(Y) else _gram_product
+    values, vectors = _top_eigenpairs(partial(product, A), start, c)
+    if is_mapped(Y):
+        return CodedRows(Y, vectors)
     if by_label:
         return Y @ vectors  # Y V = U Sigma
     return vectors * np.sqrt(values)
@@ -219,6 +228,14 @@ def _gram_product(A, Q):
     out = np.empty_like(Q)
     for block in _column_blocks(Q):
         out[:, block] = A @ (A.T @ Q[:, block])
+    return out
+
+
+def _mapped_gram_product(Y, Q):
+    """Compute ``Y^T (Y Q)`` in one pass over the rows of Y."""
+    out = np.zeros_like(Q)
+    for _, block in csr_blocks(Y):
+        out += block.T @ (block @ Q)
     return out
 
 

@@ -1,11 +1,14 @@
 """What training a dual encoder owes to its embeddings."""
 
+import copy
+
 import numpy as np
 
 from skxmc import _nn
 from skxmc._dual_ranking import log_frequency, make_queries, start_keys, table_of
 from skxmc._label_order import cluster_order
-from skxmc._mining import find_hard_negatives
+from skxmc._mapped import is_mapped, longest_row
+from skxmc._mining import MappedNegatives, NegativesMiner, find_hard_negatives
 from skxmc._neighbors import search_exact
 
 # Labels whose features are held at once.
@@ -36,6 +39,14 @@ def refresh_picks(
     random_state : numpy RandomState
         Source of the groups' first directions.
     """
+    if is_mapped(data.X):
+        if n_negatives:
+            tower = copy.deepcopy(net.tower)  # it stays as it is until the next time
+            embed = _nn.Encoder(_nn.Embedder(tower), device)
+            most = longest_row(data.Y)
+            miner = NegativesMiner(embed(label_features), most, n_negatives, kind)
+            data.hard_negatives = MappedNegatives(embed, data.X, data.Y, miner)
+        return
     embed = _nn.Encoder(_nn.Embedder(net.tower), device)
     vectors = embed(data.X)
     if group_size is not None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from skxmc import _nn
 from skxmc._linear_features import fit_linear_features
+from skxmc._mapped import csr_blocks
 
 
 def start_features(
@@ -54,5 +55,6 @@ def start_features(
 
 def input_scale(X):
     """Return what brings rows to a root mean square norm of 1."""
-    mean_square = X.power(2).sum() / X.shape[0]
+    squares = sum(block.power(2).sum() for _, block in csr_blocks(X))
+    mean_square = squares / X.shape[0]
     return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0

@@ -5,6 +5,7 @@ from scipy.optimize import linear_sum_assignment
 
 from skxmc._centroids import label_centroids
 from skxmc._compression import svd_codes
+from skxmc._mapped import count_columns
 
 _N_ITERATIONS = 8
 _N_ALIGNMENTS = 3
@@ -46,7 +47,7 @@ def order_labels(label_order, X, Y, head_sizes, *, align, random_state):
     if label_order == "random":
         return random_state.permutation(n_labels)
     if label_order == "frequency":
-        counts = np.bincount(Y.indices, minlength=n_labels)
+        counts = count_columns(Y)
         return np.argsort(-counts, kind="stable")
     if label_order == "natural" or head_sizes[-1] >= n_labels:
         return np.arange(n_labels)

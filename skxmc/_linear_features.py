@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
 from skxmc._ridge import fit_ridge
 
@@ -27,7 +28,8 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
         random_state=random_state,
     )
     weight, bias = fit_ridge(X, Z, alpha)
-    some = X[:_N_NORM_ROWS] @ weight + bias
-    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", some, some)))
+    some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
+    outputs = np.concatenate([block @ weight + bias for block in row_blocks(some)])
+    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", outputs, outputs)))
     scale = np.float32(_NORM / norm) if norm > 0 else np.float32(1)
     return weight * scale, bias * scale

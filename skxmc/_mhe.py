@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
+from skxmc._blocks import SelectedRows
 from skxmc._codes import (
     LabelCodes,
     balanced_sizes,
@@ -205,6 +206,8 @@ class MultiHeadEncodingClassifier(
     (200, 3)
     """
 
+    _reads_blocks = True
+
     _stored_fields = {
         "variant_": "str",
         "head_sizes_": "tuple int",
@@ -316,7 +319,8 @@ class MultiHeadEncodingClassifier(
         )
         encoder = self._finished_encoder(net, X, device)
         seen = held_out if len(held_out) else np.arange(min(X.shape[0], _N_RECALL_ROWS))
-        recall = _nn.candidate_recall(encoder, X[seen], targets[seen])
+        sample = SelectedRows(X, seen), targets[seen]
+        recall = _nn.candidate_recall(encoder, *sample)
         return {
             "variant_": variant,
             "head_sizes_": codes.head_sizes,

@@ -33,18 +33,64 @@ def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind):
     negatives : ndarray of shape (n_samples, 4 * n_negatives), int32
         Best first; -1 where there are fewer.
     """
-    n_samples, n_labels = Y.shape
-    n_kept = _N_KNOWN * n_negatives
-    most = min(int(np.diff(Y.indptr).max(initial=0)), _MAX_POSITIVES)
-    k = min(n_kept + most, n_labels)
-    index = NeighborIndex(label_vectors, similarity="dot", kind=kind, n_neighbors=k)
-    negatives = np.full((n_samples, n_kept), -1, dtype=np.int32)
-    for start in range(0, n_samples, BLOCK_ROWS):
+    most = int(np.diff(Y.indptr).max(initial=0))
+    miner = NegativesMiner(label_vectors, most, n_negatives, kind)
+    negatives = np.empty((Y.shape[0], miner.n_kept), dtype=np.int32)
+    for start in range(0, Y.shape[0], BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
-        found = index.search(row_vectors[block], k)[0]
-        found[holds_labels(Y[block], found)] = -1
-        # Stable: the negatives of a row move to the front in their order.
-        order = np.argsort(found < 0, axis=1, kind="stable")[:, :n_kept]
-        ranked = np.take_along_axis(found, order, axis=1)
-        negatives[block, : ranked.shape[1]] = ranked
+        negatives[block] = miner.search(row_vectors[block], Y[block])
     return negatives
+
+
+class NegativesMiner:
+    """Labels to search for the negatives of rows, see `find_hard_negatives`.
+
+    Parameters
+    ----------
+    label_vectors : ndarray of shape (n_labels, n_components), float32
+        Embeddings of the labels.
+    n_positives : int
+        Most labels of a row.
+    n_negatives : int
+        How many are drawn for a batch.
+    kind : {"auto", "exact", "ivf", "hnsw"}
+        How to search.
+    """
+
+    def __init__(self, label_vectors, n_positives, n_negatives, kind):
+        self.n_kept = _N_KNOWN * n_negatives
+        self.k = min(self.n_kept + min(n_positives, _MAX_POSITIVES), len(label_vectors))
+        self.index = NeighborIndex(
+            label_vectors, similarity="dot", kind=kind, n_neighbors=self.k
+        )
+
+    def search(self, row_vectors, Y):
+        """Return the negatives of a few rows: int32 ndarray (n_rows, n_kept)."""
+        negatives = np.full((len(row_vectors), self.n_kept), -1, dtype=np.int32)
+        found = self.index.search(row_vectors, self.k)[0]
+        found[holds_labels(Y, found)] = -1
+        # Stable: the negatives of a row move to the front in their order.
+        order = np.argsort(found < 0, axis=1, kind="stable")[:, : self.n_kept]
+        ranked = np.take_along_axis(found, order, axis=1)
+        negatives[:, : ranked.shape[1]] = ranked
+        return negatives
+
+
+class MappedNegatives:
+    """The hard negatives of mapped rows, searched where they are read.
+
+    Parameters
+    ----------
+    embed : callable
+        Takes rows, a csr_array, and returns their embeddings.
+    X, Y : csr_array of shape (n_samples, n_features) and (n_samples, n_labels)
+        All rows, and their labels.
+    miner : NegativesMiner
+    """
+
+    def __init__(self, embed, X, Y, miner):
+        self.embed, self.X, self.Y, self.miner = embed, X, Y, miner
+
+    def __getitem__(self, rows):
+        """Return the negatives of rows: int32 ndarray (n_rows, n_kept)."""
+        return self.miner.search(self.embed(self.X[rows]), self.Y[rows])

@@ -3,10 +3,13 @@
 import numpy as np
 
 from skxmc import _nn
+from skxmc._mapped import csr_blocks, is_mapped, sum_columns
 
 # Targets solved together: bounds the memory of the iteration to a dozen
 # arrays of (n_features, 64), and keeps a row of them within a few cache lines.
 _BLOCK_TARGETS = 64
+# Of mapped rows more, while an array of (n_features, n_targets) stays below 32 MiB.
+_MAX_ENTRIES = 2**23
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -43,27 +46,66 @@ def fit_ridge(X, Z, alpha, *, tol=0.01, max_iter=100):
     """
     n_samples = X.shape[0]
     mean_x, mean_z = _mean(X), _mean(Z)
-    square = X.power(2).sum(axis=0, dtype=np.float64)
+    square = sum_columns(X, power=2)
     penalty = np.float32(max(alpha * square.sum() / n_samples, _TINY))
     variance = np.maximum(square - n_samples * mean_x**2, 1e-6 * square)
     scale = (1 / (variance + penalty))[:, None].astype(np.float32)
-    rows, columns = _nn.SparseProduct(X), _nn.SparseProduct(X.T.tocsr())
+    products = _Products(X)
 
     def normal_matrix(P):
-        A = rows @ P
-        A -= mean_x @ P
-        product = columns @ A
+        shift = mean_x @ P
+        product = _sum(
+            columns @ _minus(rows @ P, shift) for rows, columns, _ in products.blocks()
+        )
         product += penalty * P
         return product
 
     weight = np.empty((X.shape[1], Z.shape[1]), dtype=np.float32)
-    for start in range(0, Z.shape[1], _BLOCK_TARGETS):
-        block = slice(start, start + _BLOCK_TARGETS)
-        target = columns @ (Z[:, block] - mean_z[block])
-        weight[:, block] = _conjugate_gradients(
+    for start in range(0, Z.shape[1], products.n_targets):
+        some = slice(start, start + products.n_targets)
+        target = _sum(
+            columns @ (Z[span, some] - mean_z[some])
+            for _, columns, span in products.blocks()
+        )
+        weight[:, some] = _conjugate_gradients(
             normal_matrix, target, scale, tol, max_iter
         )
     return weight, mean_z - mean_x @ weight
+
+
+class _Products:
+    """X and its transpose, to multiply with: kept, or made anew of each block read."""
+
+    def __init__(self, X):
+        self.X, self.kept = X, None
+        self.n_targets = _BLOCK_TARGETS
+        if is_mapped(X):
+            # The fewer blocks of targets, the fewer times the file is read.
+            self.n_targets = max(_BLOCK_TARGETS, _MAX_ENTRIES // X.shape[1])
+        else:
+            self.kept = [*self.blocks()]
+
+    def blocks(self):
+        """Yield (rows, columns, slice of the rows); of X in memory, the one block."""
+        if self.kept is not None:
+            yield from self.kept
+            return
+        for span, block in csr_blocks(self.X):
+            transposed = _nn.SparseProduct(block.T.tocsr())
+            yield _nn.SparseProduct(block), transposed, span
+
+
+def _sum(arrays):
+    """Add up arrays, into the first of them."""
+    total = None
+    for array in arrays:
+        total = array if total is None else np.add(total, array, out=total)
+    return total
+
+
+def _minus(A, shift):
+    A -= shift
+    return A
 
 
 def _conjugate_gradients(matrix, target, scale, tol, max_iter):
@@ -91,6 +133,8 @@ def _conjugate_gradients(matrix, target, scale, tol, max_iter):
 
 
 def _mean(A):
+    if is_mapped(A):
+        return (sum_columns(A) / A.shape[0]).astype(np.float32)
     return A.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from skxmc._mapped import check_mapped, is_mapped
 from skxmc._validation import check_indicator
 
 
@@ -122,7 +123,7 @@ def encode_targets(y):
     Returns
     -------
     Y : csr_array of shape (n_samples, n_labels), float32
-        Canonical 0/1 indicator.
+        Canonical 0/1 indicator. A `MappedCSR` stays as it is, of any dtype.
     form : TargetForm
         The form of `y`.
 
@@ -132,6 +133,9 @@ def encode_targets(y):
         If `y` is continuous or holds NaN or infinity, or is an indicator that holds
         anything but 0 and 1.
     """
+    if is_mapped(y):
+        check_mapped(y, "Y", indicator=True)
+        return y, TargetForm("array", y.dtype, np.arange(y.shape[1]))
     if sp.issparse(y):
         Y = check_indicator(y)
         kind = "array" if isinstance(y, sp.sparray) else "matrix"

@@ -17,6 +17,7 @@ from skxmc._base import (
     rest_of,
     unchanged_on_error,
 )
+from skxmc._blocks import SelectedRows
 from skxmc._dual_ranking import Dial, DualRanker, empty_keys, table_of
 from skxmc._dual_training import (
     best_labels,
@@ -31,6 +32,7 @@ from skxmc._label_features import (
     check_n_rows,
     describe_labels,
 )
+from skxmc._mapped import count_columns, is_mapped
 from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
 from skxmc._neighbors import index_bytes
 from skxmc._targets import form_of
@@ -229,6 +231,8 @@ class UniDECClassifier(
     (50, 256)
     """
 
+    _reads_blocks = True
+
     _stored_fields = {
         "temperature_": "float",
         "index_recall_": "float",
@@ -368,11 +372,16 @@ class UniDECClassifier(
         `goes_on` tells whether to start from the last fit, `max_epochs` stands for the
         parameter, `seen` are the rows of each label, and all rows, seen before.
         """
+        if self.group_batches and is_mapped(X):
+            raise ValueError(
+                "group_batches=True needs the embeddings of all rows in memory, but X "
+                "or y is mapped; set it to False."
+            )
         held_out = self._held_out_rows(X.shape[0], rng)
         X_train, Y_train = rest_of(held_out, X, Y)
         start = self._last_network if goes_on else self._start
         labels, keys, net = start(X_train, Y_train, form, device, rng)
-        counts = seen[0] + np.bincount(Y_train.indices, minlength=Y.shape[1])
+        counts = seen[0] + count_columns(Y_train)
         n_samples = seen[1] + X_train.shape[0]
         fill = partial(
             fill_keys,
@@ -406,8 +415,8 @@ class UniDECClassifier(
             scale=net.scale,
             is_exclusive=form.is_single_label,
             kind=self.index,
-            outputs=encoder(X[sample]),
-            truth=Y[sample],
+            outputs=encoder(SelectedRows(X, sample)),
+            truth=Y[sample].astype(np.float32, copy=False),
             dial=dial,
         )
         return {

@@ -102,7 +102,7 @@ def candidate_recall(encoder, X, targets):
     ----------
     encoder : Encoder
         Of a `MultiHeadNet`.
-    X : csr_array of shape (n_samples, n_features), float32
+    X : csr_array or SelectedRows of shape (n_samples, n_features), float32
         Input rows.
     targets : csr_array of shape (n_samples, n_labels)
         Indicator in the order of the codes.

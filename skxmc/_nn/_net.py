@@ -4,6 +4,7 @@ import math
 from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
@@ -12,13 +13,14 @@ from skorch.history import History
 from threadpoolctl import threadpool_limits
 from torch.optim.lr_scheduler import LambdaLR
 
+from skxmc._mapped import is_mapped
 from skxmc._nn._callbacks import (
     ChooseThreads,
     ShowProgress,
     StopOnDivergence,
     StopTraining,
 )
-from skxmc._nn._data import whole_batch
+from skxmc._nn._data import BlockSampler, whole_batch
 from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._resume import KeepState
@@ -112,7 +114,7 @@ def train(
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
-        **_order(dataset),
+        **_order(dataset, seed),
         iterator_train__collate_fn=whole_batch,
         iterator_train__generator=order,
         iterator_valid__collate_fn=whole_batch,
@@ -161,8 +163,11 @@ def check_callbacks(callbacks):
             )
 
 
-def _order(dataset):
-    """Return the options of the loader: the data's own order, or any."""
+def _order(dataset, seed):
+    """Return the options of the loader: the data's own order, a file's, or any."""
+    if is_mapped(getattr(dataset, "X", None)) and not hasattr(dataset, "sampler"):
+        sampler = BlockSampler(dataset.X, np.random.default_rng(seed))
+        return {"iterator_train__sampler": sampler}
     if hasattr(dataset, "sampler"):
         return {"iterator_train__sampler": dataset.sampler}
     return {"iterator_train__shuffle": True}

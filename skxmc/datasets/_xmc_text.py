@@ -73,36 +73,66 @@ def load_xmc_text(path, *, dtype=np.float32):
     >>> Y.toarray().tolist()
     [[1, 0, 0, 1], [0, 0, 0, 0]]
     """
+    return next(read_blocks(path, dtype, None))
+
+
+def read_blocks(path, dtype, block_rows):
+    """Yield (X, Y) of so many lines at a time, or of all, and check their number."""
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"`dtype` must be float32 or float64, got {dtype}.")
     with _open(path, "r") as lines:
         header = _parse_header(lines.readline(), path)
-        features, labels = (
-            _index_array(header.n_features),
-            _index_array(header.n_labels),
-        )
-        values = array(dtype.char)
-        feature_ends, label_ends = array("q", [0]), array("q", [0])
-        for number, line in enumerate(lines, start=2):
-            try:
-                _parse_row(line, labels, features, values)
-            except (ValueError, OverflowError) as error:
-                raise ValueError(f"{path}, line {number}: {error}.") from error
-            feature_ends.append(len(features))
-            label_ends.append(len(labels))
-    n_rows = len(label_ends) - 1
-    if n_rows != header.n_samples:
-        raise ValueError(
-            f"{path}, line 1: the header announces {header.n_samples} rows, but "
-            f"{n_rows} follow; correct the header or complete the file."
-        )
-    ones = np.ones(len(labels), dtype=np.int8)
-    X = _to_csr(
-        np.asarray(values), features, feature_ends, header.n_features, path, "feature"
-    )
-    Y = _to_csr(ones, labels, label_ends, header.n_labels, path, "label")
-    return X, Y
+        block = _Block(header, dtype, 0)
+        for line in lines:
+            if block.n_rows == block_rows:
+                yield block.matrices(path)
+                block = _Block(header, dtype, block.last_row)
+            block.append(line, path)
+        if block.last_row != header.n_samples:
+            raise ValueError(
+                f"{path}, line 1: the header announces {header.n_samples} rows, but "
+                f"{block.last_row} follow; correct the header or complete the file."
+            )
+        yield block.matrices(path)
+
+
+class _Block:
+    """Consecutive rows of a file, as arrays that grow."""
+
+    def __init__(self, header, dtype, first_row):
+        self.header, self.first_row = header, first_row
+        self.features = _index_array(header.n_features)
+        self.labels = _index_array(header.n_labels)
+        self.values = array(dtype.char)
+        self.feature_ends, self.label_ends = array("q", [0]), array("q", [0])
+
+    @property
+    def n_rows(self):
+        return len(self.label_ends) - 1
+
+    @property
+    def last_row(self):
+        return self.first_row + self.n_rows
+
+    def append(self, line, path):
+        try:
+            _parse_row(line, self.labels, self.features, self.values)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{path}, line {self.last_row + 2}: {error}.") from error
+        self.feature_ends.append(len(self.features))
+        self.label_ends.append(len(self.labels))
+
+    def matrices(self, path):
+        """Return X and Y, or raise ValueError for a bad index."""
+        where, header = (path, self.first_row), self.header
+        values = np.asarray(self.values)
+        ones = np.ones(len(self.labels), dtype=np.int8)
+        features = values, self.features, self.feature_ends
+        labels = ones, self.labels, self.label_ends
+        X = _to_csr(features, header.n_features, where, "feature")
+        Y = _to_csr(labels, header.n_labels, where, "label")
+        return X, Y
 
 
 def dump_xmc_text(X, Y, path):
@@ -193,15 +223,18 @@ def _parse_row(line, labels, features, values):
     values.extend(map(float, numbers[1::2]))
 
 
-def _to_csr(data, indices, indptr, n_columns, path, what):
-    """Assemble a canonical CSR matrix, or name the line of the first bad index."""
-    indices, indptr = np.asarray(indices), np.asarray(indptr)
+def _to_csr(parts, n_columns, where, what):
+    """Assemble a canonical CSR matrix, or name the line of the first bad index.
+
+    `where` is the path, and how many rows of the file come before these.
+    """
+    (path, first_row), (data, indices, indptr) = where, map(np.asarray, parts)
     outside = np.flatnonzero((indices < 0) | (indices >= n_columns))
     if outside.size:
         line, index = _line_of(outside[0], indptr), indices[outside[0]]
         raise ValueError(
-            f"{path}, line {line}: {what} {index} is not among the {n_columns} "
-            f"{what}s that the header announces; count them from 0."
+            f"{path}, line {first_row + line}: {what} {index} is not among the "
+            f"{n_columns} {what}s that the header announces; count them from 0."
         )
     dtype = index_dtype(indices.size, n_columns)
     matrix = sp.csr_array(
@@ -216,7 +249,8 @@ def _to_csr(data, indices, indptr, n_columns, path, what):
     if repeated.size:
         line, index = _line_of(repeated[0], indptr), matrix.indices[repeated[0]]
         raise ValueError(
-            f"{path}, line {line}: {what} {index} is repeated; give it once in a row."
+            f"{path}, line {first_row + line}: {what} {index} is repeated; give it "
+            "once in a row."
         )
     return matrix
 
