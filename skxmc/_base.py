@@ -335,8 +335,8 @@ class BaseXMCClassifier(
             )
         if self.checkpoint is not None:
             raise ValueError(
-                f"checkpoint={str(self.checkpoint)!r} keeps no state of a fit to mapped "
-                "rows; set it to None, or use rows in memory."
+                f"checkpoint={str(self.checkpoint)!r} keeps no state of a fit to "
+                "mapped rows; set it to None, or use rows in memory."
             )
         if is_mapped(X):
             X = _checked_mapped(self, X, y, reset=reset)

@@ -44,6 +44,7 @@ BAD_VALUES = {
     "threshold": [-0.1, 1.1, "a"],
     "n_top_labels": [0, 2.5],
     "callbacks": ["a", 3],
+    "checkpoint": [3, b"folder"],
     "warm_start": ["yes", None],
     "device": [0, None],
     "random_state": ["0", -1, 1.5],
