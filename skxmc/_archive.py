@@ -109,7 +109,7 @@ def read_archive(
             if not mmap or expected_sha256 is not None:
                 _check_digest(file, size, digest, expected_sha256)
             config, start, length = _open_members(file, size, form)
-            arrays = read_arrays(path, file, start, length, mmap=mmap)
+            arrays = read_arrays(file, start, length, mmap=mmap)
             return build(config, arrays)
         except (CorruptFileError, zipfile.BadZipFile, NotImplementedError) as error:
             raise CorruptFileError(f"{path} cannot be loaded: {error}") from error

@@ -24,6 +24,17 @@ _SPARSE = {
 }
 _DTYPE = re.compile(r"bool|object|[<|>]?U\d{1,4}|u?int(8|16|32|64)|float(16|32|64)")
 _MAX_DEPTH = 40
+# What comes of nodes that `encode` does not make; decoded, they would be nonsense.
+_WRONG = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# An array of texts, all as wide as its widest, may be so many times what a file has.
+_MAX_WIDENING = 256
 
 
 class Kind(NamedTuple):
@@ -140,6 +151,8 @@ class _Encoder:
         if value.ndim != 1 or not all(isinstance(text, str) for text in value):
             raise TypeError(f"{path} is an array of objects, not only of str")
         encoded = [text.encode() for text in value]
+        if _is_too_wide(value.dtype, encoded):
+            raise TypeError(f"{path} is an array of {value.dtype}, of short texts")
         self.arrays[path] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
         ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self.arrays[_below(path, "ends")] = ends
@@ -187,8 +200,11 @@ class _Decoder:
             raise CorruptFileError(f"{path} is of the unknown kind {kind!r}.")
         try:
             return method(self, node, path, depth)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as err:
-            raise CorruptFileError(f"{path} is malformed: {err!r}.") from err
+        except CorruptFileError:
+            raise
+        except _WRONG as err:
+            what = path or "the model"
+            raise CorruptFileError(f"{what} is malformed: {err!r}.") from err
 
     def decode_float(self, node, path, depth):
         return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[node["is"]]
@@ -219,6 +235,8 @@ class _Decoder:
         dtype = self.decode_dtype({"name": node["dtype"]}, path, depth)
         if dtype.kind not in "OU":
             raise CorruptFileError(f"{path} has texts of dtype {dtype}.")
+        if _is_too_wide(dtype, texts):
+            raise CorruptFileError(f"{path} has short texts of dtype {dtype}.")
         return np.array(texts, dtype=dtype)
 
     def decode_sparse(self, node, path, depth):
@@ -251,10 +269,7 @@ class _Decoder:
             for key, value in node["state"].items()
         }
         check_fields(kind.fields, state, self.sizes, path or node["class"])
-        try:
-            instance = kind.restore(kind.cls, state)
-        except ValueError as err:
-            raise CorruptFileError(f"{path or node['class']}: {err}") from err
+        instance = kind.restore(kind.cls, state)
         self.instances[node["number"]] = instance
         return instance
 
@@ -298,6 +313,12 @@ def _is_partition(ends, total):
         and ends[-1] == total
         and bool((ends[1:] >= ends[:-1]).all())
     )
+
+
+def _is_too_wide(dtype, texts):
+    """Whether texts of a dtype take so much that a small file could fill the memory."""
+    stored = sum(map(len, texts)) + 8 * len(texts)
+    return len(texts) * dtype.itemsize > _MAX_WIDENING * stored
 
 
 def _dtype_name(dtype, path):

@@ -69,15 +69,13 @@ def write_arrays(file, arrays):
             file.write(data.reshape(-1).view(np.uint8).data)
 
 
-def read_arrays(path, file, start, length, *, mmap):
+def read_arrays(file, start, length, *, mmap):
     """Read the arrays of a part of a file, after checking where each lies.
 
     Parameters
     ----------
-    path : path-like
-        The file, for errors.
     file : binary file
-        The same, open.
+        Where from.
     start, length : int
         Where the part begins, and its bytes; it lies within the file.
     mmap : bool

@@ -431,6 +431,14 @@ def in_params(**changes):
     return change
 
 
+def in_encoder(name, value):
+    def change(config):
+        config["model"]["state"]["_encoder"]["state"][name] = value
+        return config
+
+    return change
+
+
 def in_state(name, value):
     def change(config):
         config["model"]["state"][name] = value
@@ -446,6 +454,8 @@ def in_state(name, value):
         in_model(**{"class": "LabelStore"}),
         in_model(**{"class": ["DECLAREClassifier"]}),
         in_model(**{"$": "call"}),
+        in_encoder("device", "nonsense"),
+        in_encoder("device", 3),
         lambda config: config | {"model": None},
         lambda config: config | {"model": unfitted(config["model"])},
         lambda config: config | {"format_version": "1"},
@@ -468,7 +478,7 @@ def in_state(name, value):
         lambda config: b" " * (MAX_HEADER + 1),
         lambda config: config | {"model": nested(100)},
     ],
-    ids=range(25),
+    ids=range(27),
 )
 def test_s10_configurations_that_no_model_has(saved, change, path):
     refuse(rewritten(saved[0], change), path)
@@ -529,6 +539,36 @@ def first_as(value):
 )
 def test_s11_arrays_that_do_not_fit(saved, name, change, path):
     refuse(rewritten(saved[0], arrays=with_array(name, change)), path)
+
+
+@pytest.mark.parametrize("sizes", [[0, 0, 0], [1, 0, 8], [-1, -1, 8], [8], []])
+def test_s11_levels_of_a_cascade_that_are_none(saved, sizes, path):
+    def change(config):
+        head = config["model"]["state"]["_encoder"]["state"]["module"]["state"]["head"]
+        head["state"]["head_sizes"] = {"$": "tuple", "items": sizes}
+        return config
+
+    refuse(rewritten(saved[1], change), path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change"),
+    [("<U9999", lambda a: a), ("<U4", lambda a: a | 0x80), ("int64", lambda a: a)],
+    ids=["wide", "no UTF-8", "no texts"],
+)
+def test_s11_names_of_classes_that_are_none(dtype, change, path):
+    X, Y = problem()
+    y = np.array([f"{c:04d}" for c in Y.toarray().argmax(1)])
+    DECLAREClassifier(random_state=0).fit(X, y).save(path)
+
+    def as_dtype(config):
+        config["model"]["state"]["classes_"]["dtype"] = dtype
+        return config
+
+    refuse(
+        rewritten(path.read_bytes(), as_dtype, with_array("_form.classes", change)),
+        path,
+    )
 
 
 def test_s11_numbers_that_are_not_finite(saved, path):

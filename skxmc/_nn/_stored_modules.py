@@ -1,5 +1,7 @@
 """How networks are stored in model files: sizes, settings and weights, by class."""
 
+import math
+
 import numpy as np
 import torch
 from skorch.history import History
@@ -128,7 +130,7 @@ def _check_cascade(head):
 
 
 def _check_product(head):
-    n_codes, n_digits = np.prod(head.head_sizes), sum(head.head_sizes)
+    n_codes, n_digits = math.prod(head.head_sizes), sum(head.head_sizes)
     if n_codes < head.n_labels or n_digits != len(head.digits.weight):
         raise ValueError(f"heads of {head.head_sizes} do not fit {head.n_labels}.")
     if head.table is not None:
