@@ -38,7 +38,7 @@ def fit_model(args):
     estimator.set_params(verbose=int(args.verbose))
     model.fit(X, y)
     (model.classifier_ if is_text else model).set_params(verbose=0)
-    store_model(model, args.model)
+    model.save(args.model)
     _tell(args, f"stored {len(model.classes_)} labels in {args.model}")
 
 
@@ -52,7 +52,7 @@ def _configure(model, settings, is_text):
 
 def predict_labels(args):
     """Write the labels of new rows, as JSON lines."""
-    model = load_model(args.model)
+    model = skxmc.load(args.model)
     names = model.classes_.tolist()
     k = min(args.k, len(names))
     n_rows = 0
@@ -69,7 +69,7 @@ def predict_labels(args):
 
 def evaluate_model(args):
     """Measure a model on labelled rows, one score a line."""
-    metrics, model = skxmc.metrics, load_model(args.model)
+    metrics, model = skxmc.metrics, skxmc.load(args.model)
     X, Y = _read_matrices(args.test, model)
     ranking = getattr(model, "classifier_", model).predict_topk(X, k=max(args.k))
     names = ["precision_at_k", "ndcg_at_k", "recall_at_k"]
@@ -159,16 +159,6 @@ def _check_format(model, is_text, path):
         f"{path} holds {kinds[is_text]}, but the model was fitted to "
         f"{kinds[not is_text]}; pass data in the format of its training data."
     )
-
-
-def store_model(model, path):
-    """Store a fitted model in a file."""
-    model.save(path)
-
-
-def load_model(path):
-    """Load a model that `store_model` has stored."""
-    return skxmc.load(path)
 
 
 def _tell(args, message):

@@ -8,9 +8,9 @@ from itertools import chain
 import numpy as np
 import pytest
 
+import skxmc
 from skxmc import DECLAREClassifier, XMCTextClassifier, metrics
 from skxmc._cli import main
-from skxmc._commands import load_model
 from skxmc.datasets import dump_xmc_text, make_xmc_classification
 
 TEXTS = ["red wine", "white wine", "red apple", "green apple"] * 10
@@ -119,7 +119,7 @@ def test_settings_of_texts_reach_all_parts(folder, capsys):
     status, lines, errors = status_and_lines(capsys, *argv)
     assert (status, lines) == (0, [])
     assert errors[-1].startswith("stored 3 labels")
-    model = load_model(folder / "other")
+    model = skxmc.load(folder / "other")
     assert model.classifier_.n_components == 2
     assert model.classifier_.verbose == 0
     assert "red wine" in model.vectorizer_.vocabulary_
