@@ -72,6 +72,7 @@ class BaseXMCClassifier(
         "checkpoint": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "device": [str],
+        "distributed": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -136,12 +137,11 @@ class BaseXMCClassifier(
             if self.warm_start:
                 self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
-            device = _nn.resolve_device(self.device)
+            device = self._join_processes()
             problem = partial(describe_problem, self, X, Y, form)
             opened = open_checkpoint(self.checkpoint, self.random_state, problem)
             with opened as checkpoint:
-                rng = check_random_state(self.random_state)
-                rng = rng if checkpoint is None else checkpoint.rng
+                rng = self._start_rng() if checkpoint is None else checkpoint.rng
                 fitted = self._fit_model(X, Y, form, device, rng, checkpoint)
         self.__dict__.pop("storage_", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
@@ -354,6 +354,27 @@ class BaseXMCClassifier(
             return sp.csr_array(X), sp.csr_array(Y, dtype=np.float32), form
         return X, MappedCSR(Y), form
 
+    def _is_shared(self):
+        """Tell whether other processes train this model too."""
+        return self.distributed and _nn.join_processes()[1] > 1
+
+    def _join_processes(self):
+        """Return the device to train on, once the processes that share it are there."""
+        device = _nn.resolve_device(self.device)
+        if not self._is_shared():
+            return device
+        if self.checkpoint is not None:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} keeps no state of a training "
+                "that several processes share; set it to None, or distributed=False."
+            )
+        return _nn.local_device(device)
+
+    def _start_rng(self):
+        """Return the source of random numbers of a fit, one for all processes."""
+        rng = check_random_state(self.random_state)
+        return _nn.of_first(rng) if self._is_shared() else rng
+
     def _held_out_rows(self, n_samples, rng):
         """Draw the rows that early stopping watches; none without it."""
         rows = np.arange(n_samples)
@@ -413,6 +434,7 @@ class BaseXMCClassifier(
             device=device,
             seed=rng.randint(2**31),
             checkpoint=checkpoint,
+            distributed=self._is_shared(),
         )
 
     def _finished_encoder(self, module, X, device):

@@ -111,6 +111,11 @@ class DECLAREClassifier(BaseXMCClassifier):
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there. The
         network runs on it; the neighbours are searched on the CPU.
+    distributed : bool, default=False
+        Train one model in all processes that ``torchrun`` or ``accelerate launch`` have
+        started: each runs the same script and calls `fit` with the same data, encodes
+        some of the rows of each batch and holds some of the labels. In a process by
+        itself this changes nothing. Not together with `checkpoint`.
     random_state : int, RandomState or None, default=None
         Seeds the SVD, the network's start and the order of the rows. An int makes
         fits repeatable on one machine with the same versions and thread count.
@@ -230,6 +235,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         checkpoint=None,
         warm_start=False,
         device="auto",
+        distributed=False,
         random_state=None,
         verbose=0,
     ):
@@ -260,6 +266,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
 

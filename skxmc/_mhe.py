@@ -133,6 +133,11 @@ class MultiHeadEncodingClassifier(
         Go on from the network and the codes of the last fit.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
+    distributed : bool, default=False
+        Train one model in all processes that ``torchrun`` or ``accelerate launch`` have
+        started: each runs the same script and calls `fit` with the same data, encodes
+        some of the rows of each batch and holds some of the labels. In a process by
+        itself this changes nothing. Not together with `checkpoint`.
     random_state : int, RandomState or None, default=None
         Seeds the order of the labels, the SVD, the network's start, the order of the
         rows and what is sampled. An int makes fits repeatable on one machine with the
@@ -263,6 +268,7 @@ class MultiHeadEncodingClassifier(
         checkpoint=None,
         warm_start=False,
         device="auto",
+        distributed=False,
         random_state=None,
         verbose=0,
     ):
@@ -292,6 +298,7 @@ class MultiHeadEncodingClassifier(
         self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
 

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -156,6 +155,11 @@ class UniDECClassifier(
         Go on from the network and the label features of the last fit.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
+    distributed : bool, default=False
+        Train one model in all processes that ``torchrun`` or ``accelerate launch`` have
+        started: each runs the same script and calls `fit` with the same data, encodes
+        some of the rows of each batch and holds some of the labels. In a process by
+        itself this changes nothing. Not together with `checkpoint`.
     random_state : int, RandomState or None, default=None
         Seeds the SVD, the network's start, the order of the rows and the picks. An int
         makes fits repeatable on one machine with the same versions and thread count.
@@ -306,6 +310,7 @@ class UniDECClassifier(
         checkpoint=None,
         warm_start=False,
         device="auto",
+        distributed=False,
         random_state=None,
         verbose=0,
     ):
@@ -345,6 +350,7 @@ class UniDECClassifier(
         self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
 
@@ -621,8 +627,7 @@ class UniDECClassifier(
             form = form_of(y, classes) if is_first else self._form
             X, Y, form = self._validate_fit_data(X, y, reset=is_first, form=form)
             fitted = self._fit_network(
-                *(X, Y, form, _nn.resolve_device(self.device)),
-                check_random_state(self.random_state),
+                *(X, Y, form, self._join_processes(), self._start_rng()),
                 goes_on=not is_first,
                 max_epochs=1,
                 seen=(0, 0) if is_first else self._seen,

@@ -9,6 +9,7 @@ from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._multihead import Features, MultiHeadNet, candidate_recall
 from skxmc._nn._net import check_callbacks, train
 from skxmc._nn._out_of_memory import memory_errors
+from skxmc._nn._processes import join_processes, local_device, of_first
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseProduct
@@ -38,8 +39,11 @@ __all__ = [
     "Tower",
     "candidate_recall",
     "check_callbacks",
+    "join_processes",
     "load_tokenizer",
+    "local_device",
     "memory_errors",
+    "of_first",
     "register_modules",
     "resolve_device",
     "tokenize",

@@ -21,7 +21,16 @@ class StopTraining(Exception):
 
 
 class StopOnDivergence(Callback):
-    """Raise `TrainingDivergedError` once a loss or a weight is no longer finite."""
+    """Raise `TrainingDivergedError` once a loss or a weight is no longer finite.
+
+    Parameters
+    ----------
+    agree : callable, default=bool
+        Tells from whether the weights of this process are finite whether all are.
+    """
+
+    def __init__(self, agree=bool):
+        self.agree = agree
 
     def on_batch_end(self, net, training=False, loss=None, **kwargs):
         """Check the loss of a training batch."""
@@ -31,7 +40,8 @@ class StopOnDivergence(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Check the weights, which the last step may have spoilt after its loss."""
         # A sum needs no array of its own, and is finite only where all terms are.
-        if not all(p.sum().isfinite() for p in trained_parameters(net.module_)):
+        parameters = trained_parameters(net.module_)
+        if not self.agree(all(p.sum().isfinite() for p in parameters)):
             self._stop(net, "weights became infinite or NaN")
 
     def _stop(self, net, what):

@@ -104,6 +104,8 @@ class PoolDataset(Dataset):
         be set while training; without them negatives are drawn from all labels.
     sampler : GroupedSampler or BlockSampler
         The order of the rows.
+    agree : callable or None
+        Makes the labels picked those of all processes that share the training.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class PoolDataset(Dataset):
         self.own_features = own_features
         self.n_positives, self.n_negatives = n_positives, n_negatives
         self.max_pool_size = max_pool_size
-        self.hard_negatives = None
+        self.hard_negatives = self.agree = None
 
     def __len__(self):
         return len(self.sampler)
@@ -144,6 +146,8 @@ class PoolDataset(Dataset):
         Y = self.Y[rows]
         positives = draw_positives(Y, self.n_positives, self.rng)
         pool = fill_pool(positives, self._draw_negatives(rows), self.max_pool_size)
+        if self.agree is not None:
+            pool = self.agree(pool)
         truth = torch.zeros(len(rows), len(pool), dtype=torch.bool)
         truth[*map(torch.from_numpy, find_in_pool(Y, pool))] = True
         x, labels = self.X[rows], self._describe(pool)

@@ -47,16 +47,24 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
         self.generator = None  # set for training by `seed_generators`
+        self.share = None  # of the rows, where several processes have some each
 
     def forward(self, h):
         """Zero each entry with probability p and scale the rest by 1 / (1 - p)."""
         if not self.training or self.p == 0:
             return h
+        if self.share is None:
+            return h * self._draw(h, len(h))
+        return h * self._draw(h, self.share.n)[self.share.span()]
+
+    def _draw(self, h, n_rows):
+        """Draw the factors of so many rows like those of `h`."""
+        shape = (n_rows, *h.shape[1:])
         if h.device.type == "cpu":
-            keep = _draw_kept(h.shape, self.p, self.generator).to(h.dtype)
+            keep = _draw_kept(shape, self.p, self.generator).to(h.dtype)
         else:
-            keep = torch.empty_like(h).bernoulli_(1 - self.p, generator=self.generator)
-        return h * keep.div_(1 - self.p)
+            keep = h.new_empty(shape).bernoulli_(1 - self.p, generator=self.generator)
+        return keep.div_(1 - self.p)
 
 
 def _draw_kept(shape, p, generator):

@@ -1,7 +1,7 @@
 """The training engine: skorch's loop over sparse batches."""
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,14 @@ from skxmc._nn._callbacks import (
 from skxmc._nn._data import BlockSampler, whole_batch
 from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
+from skxmc._nn._processes import (
+    SumGradients,
+    check_same_start,
+    everywhere,
+    join_processes,
+    of_first,
+    shared,
+)
 from skxmc._nn._resume import KeepState
 from skxmc._nn._state import trained_parameters
 from skxmc._nn._threads import limited_threads
@@ -54,6 +62,7 @@ def train(
     device="cpu",
     seed=0,
     checkpoint=None,
+    distributed=False,
 ):
     """Train a module in place and return skorch's history.
 
@@ -80,6 +89,9 @@ def train(
         Seeds the order of the rows and dropout.
     checkpoint : Checkpoint or None
         Where the state of training is kept, and what it goes on from.
+    distributed : bool
+        Whether all processes of torch's group train this module together, in which case
+        they all call this with the same arguments.
 
     Returns
     -------
@@ -102,6 +114,13 @@ def train(
         if _draws_globally(module):
             generators["global"] = _global_generator(device)
         keeper = KeepState(checkpoint, dataset, schedule, generators)
+    if distributed:
+        check_same_start(module, len(dataset))
+        callbacks = [SumGradients(), *callbacks]
+        verbose = verbose if join_processes()[0] == 0 else 0
+        for data in (dataset, validation):
+            if hasattr(data, "agree"):
+                data.agree = of_first
     net = SparseNet(
         module,
         criterion=torch.nn.Identity,  # skorch wants one, see get_loss
@@ -121,7 +140,7 @@ def train(
         iterator_valid__generator=_generator("cpu", seed),
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
-            StopOnDivergence(),
+            StopOnDivergence(everywhere if distributed else bool),
             *([ChooseThreads()] if str(device) == "cpu" else []),
             schedule,
             *callbacks,
@@ -138,6 +157,7 @@ def train(
             limited_threads(one_thread=True),
             threadpool_limits(1, user_api="blas"),
             _own_global_generator(module, device, seed),
+            shared(module) if distributed else nullcontext(),
         ):
             _run(net, dataset, keeper)
     finally:
