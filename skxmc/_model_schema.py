@@ -33,14 +33,16 @@ _FITTED = {
     "_form": "TargetForm",
     **_HISTORY,
 }
+# Parameters that say where a model is trained, not what it is.
+_NOT_STORED = {"checkpoint", "distributed"}
 
 
 def _estimator_state(estimator):
     """Return parameters and fitted attributes, without what only a fit needs."""
     params = estimator.get_params(deep=False)
-    del params["checkpoint"]  # a place on the machine that trained
     # In one order, so that the same model is the same file.
-    names = sorted(vars(estimator).keys() - params.keys() - {"checkpoint"})
+    names = sorted(vars(estimator).keys() - params.keys())
+    params = {name: params[name] for name in params if name not in _NOT_STORED}
     # What a file cannot hold, and only a fit needs.
     lost = ["callbacks"] if params["callbacks"] else []
     if isinstance(params["random_state"], np.random.RandomState):
@@ -58,7 +60,7 @@ def _estimator_state(estimator):
 
 def _restore_estimator(cls, state):
     params = state.pop("params")
-    if params.keys() != cls().get_params(deep=False).keys() - {"checkpoint"}:
+    if params.keys() != cls().get_params(deep=False).keys() - _NOT_STORED:
         raise ValueError(f"it has the parameters {sorted(params)}.")
     estimator = cls(**params)
     estimator._validate_params()

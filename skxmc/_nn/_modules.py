@@ -43,11 +43,12 @@ def steady_linear(h, weight, bias=None):
 class Dropout(nn.Module):
     """Dropout that draws from its own generator, never from torch's global one."""
 
+    share = None  # of the rows, while several processes have some each
+
     def __init__(self, p):
         super().__init__()
         self.p = p
         self.generator = None  # set for training by `seed_generators`
-        self.share = None  # of the rows, where several processes have some each
 
     def forward(self, h):
         """Zero each entry with probability p and scale the rest by 1 / (1 - p)."""

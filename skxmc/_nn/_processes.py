@@ -310,7 +310,7 @@ def _divide_rows(encoder):
         for hook in hooks:
             hook.remove()
         for layer in dropouts:
-            layer.share = None
+            vars(layer).pop("share", None)
         del encoder.is_divided
 
     return put_together
