@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skxmc._declare import DECLAREClassifier
+from skxmc._doc_links import DocLinkMixin
 from skxmc._model_files import save
 from skxmc._stored_texts import register_text_classifier
 from skxmc._tags import (
@@ -35,7 +36,7 @@ class Suggestion(NamedTuple):
     score: float
 
 
-class XMCTextClassifier(BaseEstimator):
+class XMCTextClassifier(DocLinkMixin, BaseEstimator):
     """Tag texts with names out of very many: vectorizer and classifier in one.
 
     `fit` learns the vocabulary of the texts and the set of tags; predictions are names

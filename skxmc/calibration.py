@@ -23,6 +23,7 @@ from skxmc._calibration import (
     fit_rank_maps,
     share_among_classes,
 )
+from skxmc._doc_links import DocLinkMixin
 from skxmc._predictions import RankingPredictions
 from skxmc._targets import encode_targets
 from skxmc._topk import check_k
@@ -36,7 +37,11 @@ _MAPS = {"isotonic": IsotonicMap, "sigmoid": SigmoidMap}
 
 
 class TopKCalibratedClassifier(
-    RankingPredictions, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
+    RankingPredictions,
+    DocLinkMixin,
+    MetaEstimatorMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """Classifier whose probabilities are those with which its best labels are right.
 

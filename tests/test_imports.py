@@ -28,6 +28,7 @@ ALLOWED = {
     "_load": {"_declare", "_mhe", "_model_files", "_text_classifier", "_unidec"},
     "_text_classifier": {
         "_declare",
+        "_doc_links",
         "_model_files",
         "_stored_texts",
         "_tags",
@@ -101,7 +102,7 @@ ALLOWED = {
         "_validation",
         "_version",
     },
-    "_text_encoder": {"_nn"},
+    "_text_encoder": {"_doc_links", "_nn"},
     "_dual_training": {
         "_dual_ranking",
         "_label_order",
@@ -122,6 +123,7 @@ ALLOWED = {
     "_base": {
         "_blocks",
         "_checkpoint",
+        "_doc_links",
         "_mapped",
         "_memory",
         "_model_files",
@@ -161,6 +163,7 @@ ALLOWED = {
     "model_selection": {"_targets", "_topk"},
     "calibration": {
         "_calibration",
+        "_doc_links",
         "_predictions",
         "_targets",
         "_topk",
