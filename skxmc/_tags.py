@@ -193,9 +193,9 @@ def encode_known_tags(tags, names):
 def holds_names(y):
     """Tell whether y has a collection of str for each row, as no indicator has."""
     is_numeric = isinstance(y, np.ndarray) and y.dtype.kind != "O"
-    if is_numeric or sp.issparse(y) or hasattr(y, "columns"):
+    if is_numeric or len(getattr(y, "shape", (0,))) != 1:
         return False
-    rows = [row for row in y if isinstance(row, list | tuple | Set | np.ndarray)]
+    rows = [row for row in as_list(y, "y") if isinstance(row, _ROW_TYPES)]
     return any(isinstance(name, str) for row in rows for name in row)
 
 
