@@ -24,6 +24,7 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "drawings",
+    "estimator_links",
     "links",
     "mathml",
 ]

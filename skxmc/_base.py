@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
 from skxmc._checkpoint import describe_problem, open_checkpoint
+from skxmc._doc_links import DocLinkMixin
 from skxmc._mapped import MappedCSR, check_mapped, count_columns, is_mapped
 from skxmc._memory import ProblemSize
 from skxmc._model_files import save
@@ -42,7 +43,11 @@ _N_SHOWN_ROWS = 512
 
 
 class BaseXMCClassifier(
-    RankingPredictions, ClassifierMixin, BaseEstimator, metaclass=ABCMeta
+    RankingPredictions,
+    DocLinkMixin,
+    ClassifierMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Template of the estimators: validation, containers, training options.
 

@@ -84,7 +84,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         Passes over the training rows.
     batch_size : int, default=128
         Rows in a training step.
-    lr : float, default=1e-3
+    lr : float, default=0.001
         Highest learning rate; it rises over the first tenth of training, then falls.
     weight_decay : float, default=0.0
         Decoupled weight decay.
@@ -102,7 +102,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
-    checkpoint : str, path-like or None, default=None
+    checkpoint : str, PathLike or None, default=None
         Folder that keeps the state of training after each epoch, from which `fit` goes
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete. Without hidden layers there is no training to go on with.

@@ -70,11 +70,11 @@ class MultiHeadEncodingClassifier(
         `n_heads`; the first is cut to what the labels need. By default they are equal,
         but for "cascade", where groups have 8 to 128 members and there are more groups
         than members.
-    label_order : {"cluster", "natural", "random", "frequency"} or array-like of \
-            shape (n_labels,), default="cluster"
-        How labels are numbered: in balanced clusters of the mean rows of the labels (of
-        "product", with like members at like places), as they come, shuffled, by falling
-        number of training rows, or by a permutation: the label of each number.
+    label_order : str or array of shape (n_labels,), default="cluster"
+        How labels are numbered: "cluster", in balanced clusters of the mean rows of the
+        labels (of "product", with like members at like places); "natural", as they
+        come; "random", shuffled; "frequency", by falling number of training rows; or a
+        permutation, the label of each number.
     n_candidate_groups : int or None, default=None
         Nodes of a level whose children "cascade" scores. By default 10, or as many as
         have 1024 children if that is more; of more than 1024 labels, as many as have
@@ -108,7 +108,7 @@ class MultiHeadEncodingClassifier(
         Passes over the training rows.
     batch_size : int, default=128
         Rows in a training step.
-    lr : float, default=5e-3
+    lr : float, default=0.005
         Highest learning rate; it rises over the first tenth of training, then falls.
     weight_decay : float, default=0.0
         Decoupled weight decay.
@@ -125,7 +125,7 @@ class MultiHeadEncodingClassifier(
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
-    checkpoint : str, path-like or None, default=None
+    checkpoint : str, PathLike or None, default=None
         Folder that keeps the state of training after each epoch, from which `fit` goes
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete.

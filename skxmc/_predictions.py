@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skxmc._tags import decode_tags, encode_known_tags
 from skxmc._targets import TargetForm
 from skxmc._topk import ranking_to_csr
 from skxmc.metrics import precision_at_k
@@ -55,7 +56,8 @@ class RankingPredictions:
         kept = np.where((scores >= threshold) & (scores > 0), indices, -1)
         if form.is_sparse:
             ones = np.ones(kept.shape, dtype=form.dtype)
-            return ranking_to_csr(kept, ones, form.n_labels, form.kind)
+            Y = ranking_to_csr(kept, ones, form.n_labels, form.kind)
+            return decode_tags(Y, form.classes) if form.kind == "names" else Y
         return self._scatter(kept, np.ones(kept.shape, form.dtype))
 
     def predict_proba(self, X):
@@ -103,6 +105,8 @@ class RankingPredictions:
             Share of rows whose most probable label is true.
         """
         ranking = self.predict_topk(X, k=1)
+        if self._form.kind == "names":
+            y = encode_known_tags(y, self.classes_)
         if not self._form.is_single_label:
             return precision_at_k(y, ranking, k=1)
         return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))

@@ -1,6 +1,7 @@
 """Columns of texts and of tags, brought to lists, to a label indicator and back."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Set
 from itertools import chain, pairwise
@@ -166,6 +167,36 @@ def decode_tags(Y, names):
     """Return the names of each row of a CSR indicator as a list of tuples."""
     tags = names[Y.indices].tolist()
     return [tuple(tags[a:b]) for a, b in pairwise(Y.indptr.tolist())]
+
+
+def encode_known_tags(tags, names):
+    """Make a label indicator for a score, and warn of tags that are none of the names.
+
+    Parameters
+    ----------
+    tags : sequence of shape (n_samples,)
+        As for `read_tags`.
+    names : ndarray of shape (n_labels,)
+        The name of each column.
+
+    Returns
+    -------
+    Y : csr_array of shape (n_samples, n_labels), int8
+    """
+    rows = read_tags(tags)[0]
+    message = unknown_tags_message(rows, names)
+    if message:
+        warnings.warn(message, UserWarning, stacklevel=3)
+    return encode_tags(rows, names)
+
+
+def holds_names(y):
+    """Tell whether y has a collection of str for each row, as no indicator has."""
+    is_numeric = isinstance(y, np.ndarray) and y.dtype.kind != "O"
+    if is_numeric or len(getattr(y, "shape", (0,))) != 1:
+        return False
+    rows = [row for row in as_list(y, "y") if isinstance(row, _ROW_TYPES)]
+    return any(isinstance(name, str) for row in rows for name in row)
 
 
 def unknown_tags_message(rows, names):

@@ -18,12 +18,13 @@ class TargetForm:
 
     Attributes
     ----------
-    kind : {"classes", "dense", "array", "matrix"}
-        Class labels in 1-D, or an indicator: ndarray, csr_array or csr_matrix.
+    kind : {"classes", "names", "dense", "array", "matrix"}
+        Class labels in 1-D, lists of names as of texts, or an indicator: ndarray,
+        csr_array or csr_matrix.
     dtype : numpy dtype
-        Type of y.
+        Type of y; of lists of names, that of their indicator.
     classes : ndarray of shape (n_labels,)
-        The class labels, or the column numbers of an indicator.
+        The class labels or names, or the column numbers of an indicator.
     """
 
     kind: str
@@ -38,7 +39,12 @@ class TargetForm:
     @property
     def is_sparse(self):
         """Whether y was sparse, so that nothing dense of its shape may be made."""
-        return self.kind in ("array", "matrix")
+        return self.kind in ("array", "matrix", "names")
+
+    @property
+    def is_named(self):
+        """Whether y names its labels, so that y of some rows may lack some."""
+        return self.kind in ("classes", "names")
 
     @property
     def is_single_label(self):

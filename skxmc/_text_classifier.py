@@ -1,8 +1,6 @@
 """Texts in, names of tags out: vectorizer, classifier and label names in one model."""
 
-import warnings
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
@@ -12,30 +10,23 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skxmc._declare import DECLAREClassifier
+from skxmc._doc_links import DocLinkMixin
 from skxmc._model_files import save
 from skxmc._stored_texts import register_text_classifier
+from skxmc._suggestions import list_suggestions
 from skxmc._tags import (
     check_texts,
     decode_tags,
+    encode_known_tags,
     encode_tags,
     learn_names,
     read_tags,
     texts_of,
-    unknown_tags_message,
 )
 from skxmc.metrics import precision_at_k
 
 
-class Suggestion(NamedTuple):
-    """A label suggested for a text; see `XMCTextClassifier.suggest`."""
-
-    row: int
-    rank: int
-    label: object
-    score: float
-
-
-class XMCTextClassifier(BaseEstimator):
+class XMCTextClassifier(DocLinkMixin, BaseEstimator):
     """Tag texts with names out of very many: vectorizer and classifier in one.
 
     `fit` learns the vocabulary of the texts and the set of tags; predictions are names
@@ -274,21 +265,7 @@ class XMCTextClassifier(BaseEstimator):
         texts = [texts] if isinstance(texts, str) else texts
         X = self._vectors(texts)
         ranking = self.classifier_.predict_topk(X, k=min(k, len(self.classes_)))
-        indices, scores = (array.tolist() for array in ranking)
-        names = self.classes_.tolist()
-        suggestions = [
-            Suggestion(row, rank, names[label], score)
-            for row in range(len(indices))
-            for rank, (label, score) in enumerate(
-                zip(indices[row], scores[row], strict=True), start=1
-            )
-            if score > 0
-        ]
-        try:
-            import pandas as pd
-        except ImportError:
-            return suggestions
-        return pd.DataFrame(suggestions, columns=Suggestion._fields)
+        return list_suggestions(ranking, self.classes_)
 
     def score(self, texts, tags):
         """Compute precision@1: the share of texts whose first suggestion is right.
@@ -311,11 +288,10 @@ class XMCTextClassifier(BaseEstimator):
         UserWarning
             If there are tags that the model does not know.
         """
-        X, Y = self.to_matrices(texts, tags)
-        message = unknown_tags_message(read_tags(tags)[0], self.classes_)
-        if message:
-            warnings.warn(message, UserWarning, stacklevel=2)
-        return precision_at_k(Y, self.classifier_.predict_topk(X, k=1), k=1)
+        ranking = self.predict_topk(texts, k=1)
+        Y = encode_known_tags(tags, self.classes_)
+        check_consistent_length(ranking[0], Y)
+        return precision_at_k(Y, ranking, k=1)
 
     def to_matrices(self, texts, tags):
         """Return the vectors of texts and the indicator of their tags.

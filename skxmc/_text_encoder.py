@@ -3,9 +3,10 @@
 from sklearn.base import BaseEstimator
 
 from skxmc import _nn
+from skxmc._doc_links import DocLinkMixin
 
 
-class TextEncoder(BaseEstimator):
+class TextEncoder(DocLinkMixin, BaseEstimator):
     """A language model as the encoder of `UniDECClassifier`.
 
     X and label features are then lists of texts. It needs transformers:
@@ -19,7 +20,7 @@ class TextEncoder(BaseEstimator):
         Whether a text is the mean of its tokens' states or the state of the first.
     max_length : int, default=64
         Tokens that are kept of a text.
-    lr : float, default=5e-5
+    lr : float, default=0.00005
         Highest learning rate of the model; 0 leaves it as it is. The heads on it and
         the classifier take that of the estimator.
     mixed_precision : bool, default=False

@@ -173,8 +173,8 @@ def ranking_to_csr(indices, scores, n_labels, kind):
         Their scores.
     n_labels : int
         Number of columns of the result.
-    kind : {"array", "matrix"}
-        Whether to return a csr_array or a csr_matrix.
+    kind : str
+        "matrix" for a csr_matrix, else a csr_array is returned.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def ranking_to_csr(indices, scores, n_labels, kind):
     needs_int64 = max(n_labels, indptr[-1]) > np.iinfo(np.int32).max
     # csr_array would keep the int64 of the ranking.
     index_dtype = np.int64 if needs_int64 else np.int32
-    make_csr = sp.csr_array if kind == "array" else sp.csr_matrix
+    make_csr = sp.csr_matrix if kind == "matrix" else sp.csr_array
     S = make_csr(
         (
             scores[ranked],

@@ -61,11 +61,11 @@ class UniDECClassifier(
 
     Parameters
     ----------
-    label_features : array-like, sparse matrix or array of shape \
-            (n_labels, n_features), list of str, or None, default=None
+    label_features : array, sparse matrix, list of str or None, default=None
         What labels are described by, in the columns of X, such as the TF-IDF of their
-        names: one row for each column of Y (of 1-D y, each class in sorted order).
-        Texts, if `encoder` is a language model, which cannot do without.
+        names, of shape (n_labels, n_features): one row for each column of Y (of 1-D y,
+        each class in sorted order). Texts, if `encoder` is a language model, which
+        cannot do without.
     centroid_weight : float, default=0.3
         Weight of the mean direction of a label's training rows, beside its own
         features. Without those, the mean directions are all there is.
@@ -122,16 +122,16 @@ class UniDECClassifier(
         options as `TextEncoder`; X and `label_features` are lists of texts then. Or a
         module of your own, which maps a sparse CSR tensor of shape (n, n_features) to a
         dense (n, d); a copy of it is trained.
-    classifier_lr : float or None, default=None
-        Highest learning rate of the classifier's vectors; None for `lr`.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
     max_epochs : int, default=4
         Passes over the training rows.
     batch_size : int, default=256
         Rows in a training step.
-    lr : float, default=5e-3
+    lr : float, default=0.005
         Highest learning rate; it rises over the first tenth of training, then falls.
+    classifier_lr : float or None, default=None
+        Highest learning rate of the classifier's vectors; None for `lr`.
     weight_decay : float, default=0.0
         Decoupled weight decay.
     early_stopping : bool, default=False
@@ -147,7 +147,7 @@ class UniDECClassifier(
         Labels a row that sparse `predict` and `predict_proba` hold at most.
     callbacks : list of skorch callbacks or None, default=None
         Run in training.
-    checkpoint : str, path-like or None, default=None
+    checkpoint : str, PathLike or None, default=None
         Folder that keeps the state of training after each epoch, from which `fit` goes
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete.
@@ -295,11 +295,11 @@ class UniDECClassifier(
         ridge_alpha=3.0,
         hidden_layer_sizes=(512,),
         encoder=None,
-        classifier_lr=None,
         dropout=0.5,
         max_epochs=4,
         batch_size=256,
         lr=5e-3,
+        classifier_lr=None,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -335,11 +335,11 @@ class UniDECClassifier(
         self.ridge_alpha = ridge_alpha
         self.hidden_layer_sizes = hidden_layer_sizes
         self.encoder = encoder
-        self.classifier_lr = classifier_lr
         self.dropout = dropout
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.classifier_lr = classifier_lr
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

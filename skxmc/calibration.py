@@ -14,6 +14,7 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc._calibration import (
@@ -23,12 +24,19 @@ from skxmc._calibration import (
     fit_rank_maps,
     share_among_classes,
 )
+from skxmc._doc_links import DocLinkMixin
 from skxmc._predictions import RankingPredictions
-from skxmc._targets import encode_targets
+from skxmc._suggestions import list_suggestions
 from skxmc._topk import check_k
 from skxmc.metrics._ranking import evaluate_top_k
 from skxmc.model_selection import cross_val_topk
-from skxmc.model_selection._cross_val import check_labels, rank_labels
+from skxmc.model_selection._cross_val import (
+    check_labels,
+    rank_labels,
+    read_targets,
+    takes_names,
+    without_names,
+)
 
 __all__ = ["TopKCalibratedClassifier"]
 
@@ -36,7 +44,7 @@ _MAPS = {"isotonic": IsotonicMap, "sigmoid": SigmoidMap}
 
 
 class TopKCalibratedClassifier(
-    RankingPredictions, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
+    RankingPredictions, DocLinkMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 ):
     """Classifier whose probabilities are those with which its best labels are right.
 
@@ -48,10 +56,10 @@ class TopKCalibratedClassifier(
     Parameters
     ----------
     estimator : object
-        Classifier with ``predict_topk`` and scores from 0 to 1, or a pipeline or a
-        search that ends with one. It is cloned and fitted ``n_splits + 1`` times. For
-        one that is fitted already, pass ``FrozenEstimator(fitted)`` and call `fit` on
-        rows that it was not fitted on.
+        Classifier with ``predict_topk`` and scores from 0 to 1, also of texts, or a
+        pipeline or search that ends with one. It is cloned and fitted ``n_splits + 1``
+        times. For one that is fitted already, pass ``FrozenEstimator(fitted)`` and call
+        `fit` on rows that it was not fitted on.
     method : {"isotonic", "sigmoid"}, default="isotonic"
         A rising step-like map without parameters, or Platt's sigmoid of the score's
         logit, which is for few rows (some hundreds).
@@ -73,7 +81,7 @@ class TopKCalibratedClassifier(
     calibrators_ : list of callables
         For each rank, the map from scores to probabilities.
     classes_ : ndarray of shape (n_labels,)
-        Class labels of 1-D y, else column numbers.
+        Class labels of 1-D y, names of the labels of texts, else column numbers.
     n_features_in_ : int
         Number of features; only if `estimator_` has it.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -152,7 +160,8 @@ class TopKCalibratedClassifier(
             Input rows, as the estimator takes them.
         y : {array-like, sparse matrix or array}
             Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label
-            a row, shape (n_samples,). Its container is that of the predictions.
+            a row, shape (n_samples,). Its container is that of the predictions. Of
+            :class:`~skxmc.XMCTextClassifier`, lists of names, or one name a row.
 
         Returns
         -------
@@ -167,19 +176,13 @@ class TopKCalibratedClassifier(
             If its scores are not from 0 to 1, or it is frozen and has other columns
             than `y`; and whatever the estimator and `cv` raise.
         """
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None."
-            )
-        form = encode_targets(y)[1]
-        if form.is_single_label:
-            y = np.asarray(y).ravel()
+        y, form = read_targets(self.estimator, y)
         estimator, form, ranking = self._fit_and_rank(X, y, form)
         _check_scores(ranking[1])
-        truth = _is_true(y, form, ranking[0])
-        known = ranking[0] >= 0
+        truth, known = _is_true(y, form, ranking[0]), ranking[0] >= 0
         maps = fit_rank_maps(ranking[1], truth, known, _MAPS[self.method])
+        if form.is_named:  # names may be too rare to be labels
+            form = replace(form, classes=estimator.classes_)
         self.estimator_, self.calibrators_ = estimator, maps
         self.classes_, self._form = form.classes, form
         return self
@@ -192,7 +195,7 @@ class TopKCalibratedClassifier(
             options = {"k": k, "cv": self.cv, "n_jobs": self.n_jobs}
             return estimator, form, cross_val_topk(self.estimator, X, y, **options)
         classes = self.estimator.classes_
-        if form.is_single_label:  # y may lack some
+        if form.is_named:  # y may lack some
             form = replace(form, classes=classes)
         check_labels(classes, form)
         k = min(self.k, form.n_labels)
@@ -231,6 +234,28 @@ class TopKCalibratedClassifier(
             P = share_among_classes(P, scores, n_maps, n_labels)
         return indices[:, :k], P[:, :k].astype(np.float32)
 
+    @available_if(lambda self: takes_names(self.estimator))
+    def suggest(self, texts, k=5):
+        """List the names of the most probable tags, of a model of texts.
+
+        Parameters
+        ----------
+        texts : str or sequence of str of shape (n_samples,)
+            The texts, or a single one.
+        k : int, default=5
+            Names a text at most; those of probability 0 are left out, too.
+
+        Returns
+        -------
+        suggestions : pandas.DataFrame or list of tuples
+            As by :meth:`XMCTextClassifier.suggest <skxmc.XMCTextClassifier.suggest>`,
+            with calibrated probabilities as "score".
+        """
+        check_is_fitted(self)
+        texts = [texts] if isinstance(texts, str) else texts
+        ranking = self.predict_topk(texts, k=min(k, self._form.n_labels))
+        return list_suggestions(ranking, self.classes_)
+
     @property
     def n_features_in_(self):
         """Number of features seen in `fit`."""
@@ -249,6 +274,8 @@ class TopKCalibratedClassifier(
         tags = super().__sklearn_tags__()
         own = get_tags(self.estimator)
         tags.input_tags = own.input_tags
+        if takes_names(self.estimator):  # of which classifiers are refused
+            tags.estimator_type = None
         if own.classifier_tags is not None:
             tags.classifier_tags.multi_label = own.classifier_tags.multi_label
         return tags
@@ -258,7 +285,8 @@ def _is_true(y, form, indices):
     """Tell which of the ranked labels are true, an index of -1 being none."""
     if form.is_single_label:
         return (form.classes[indices] == y[:, None]) & (indices >= 0)
-    return evaluate_top_k(y, (indices, None), indices.shape[1])[2]
+    Y = without_names(y, form)
+    return evaluate_top_k(Y, (indices, None), indices.shape[1])[2]
 
 
 def _check_scores(scores):

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.special import expit, logit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
     parametrize_with_checks,
 )
 
-from skxmc import DECLAREClassifier
+from skxmc import DECLAREClassifier, XMCTextClassifier
 from skxmc._calibration import (
     IsotonicMap,
     SigmoidMap,
@@ -29,9 +30,10 @@ from skxmc._calibration import (
     share_among_classes,
     sigmoid,
 )
+from skxmc._text_classifier import default_vectorizer
 from skxmc.calibration import TopKCalibratedClassifier
 from skxmc.datasets import make_xmc_classification
-from skxmc.metrics import precision_at_k
+from skxmc.metrics import make_xmc_scorers, precision_at_k
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
@@ -259,6 +261,91 @@ def test_works_with_text_in_a_pipeline_inside_and_survives_pickle_and_clone():
     )
     assert clone(model).get_params()["threshold"] == 0.4
     assert not hasattr(clone(model), "estimator_")
+
+
+TEXTS = ["red wine", "white wine", "red apple", "green apple"] * 8
+TAGS = [["red", "drink"], ["drink"], ["fruit", "red"], {"fruit"}] * 8
+
+
+def tagger(**params):
+    return XMCTextClassifier(DECLAREClassifier(random_state=0), **params)
+
+
+@pytest.mark.parametrize("method", ["isotonic", "sigmoid"])
+def test_a_model_of_texts_has_the_probabilities_of_its_parts(method):
+    options = {"method": method, "cv": 4, "k": 2, "threshold": 0.4}
+    model = TopKCalibratedClassifier(tagger(), **options).fit(TEXTS, TAGS)
+    binarizer = MultiLabelBinarizer(sparse_output=True)
+    Y = binarizer.fit_transform(TAGS)
+    pipe = make_pipeline(default_vectorizer(), DECLAREClassifier(random_state=0))
+    parts = TopKCalibratedClassifier(pipe, **options).fit(TEXTS, Y)
+    new = ["red wine", "an apple", ""]
+    assert model.classes_.tolist() == binarizer.classes_.tolist()
+    for k in (1, 3):
+        ours, expected = model.predict_topk(new, k=k), parts.predict_topk(new, k=k)
+        np.testing.assert_array_equal(ours, expected)
+    P = model.predict_proba(new)
+    assert (parts.predict_proba(new) != P).nnz == 0
+    assert isinstance(P, sp.csr_array)
+    assert model.predict(new) == binarizer.inverse_transform(parts.predict(new))
+    names = binarizer.inverse_transform(parts.predict(new, k=1))
+    assert model.predict(new, k=1) == names
+    assert model.score(TEXTS, TAGS) == parts.score(TEXTS, Y)
+    copy = pickle.loads(pickle.dumps(model))
+    assert copy.predict(TEXTS) == model.predict(TEXTS)
+
+
+def test_calibrated_names_are_suggested_by_models_of_texts_alone():
+    model = TopKCalibratedClassifier(tagger(), cv=2, k=2).fit(TEXTS, TAGS)
+    table = model.suggest("red wine", k=9)
+    indices, P = model.predict_topk(["red wine"], k=3)
+    assert table["label"].tolist() == model.classes_[indices[0]].tolist()
+    np.testing.assert_array_equal(table["score"], P[0].astype(float))
+    assert not hasattr(fitted(problem()[1], cv=2), "suggest")
+
+
+def test_tags_that_a_calibrated_model_does_not_know_are_misses():
+    model = TopKCalibratedClassifier(tagger(), cv=2, k=2).fit(TEXTS, TAGS)
+    with pytest.warns(UserWarning, match="1, such as 'new'.* 1 of 2 rows") as record:
+        assert model.score(TEXTS[:2], [["new"], TAGS[1]]) == 0.5
+    assert record[0].filename == __file__
+
+
+def test_one_name_a_text_has_probabilities_that_sum_to_one():
+    names = ["rare", *(["wine", "wine", "apple", "apple"] * 8)[1:]]
+    model = TopKCalibratedClassifier(tagger(min_label_count=2), cv=KFold(4), k=3)
+    model.fit(TEXTS, names)
+    assert model.classes_.tolist() == ["apple", "wine"]
+    assert model.predict(TEXTS[1:4]).tolist() == names[1:4]
+    np.testing.assert_allclose(model.predict_proba(TEXTS).sum(axis=1), 1, rtol=1e-6)
+    assert model.score(TEXTS, names) == 31 / 32
+
+
+def test_a_frozen_model_of_texts_is_calibrated_on_tags_of_which_it_knows_some():
+    frozen = FrozenEstimator(tagger().fit(TEXTS, TAGS))
+    tags = [["a new one", *row] for row in TAGS]
+    model = TopKCalibratedClassifier(frozen, k=2).fit(TEXTS, tags)
+    known = TopKCalibratedClassifier(frozen, k=2).fit(TEXTS, TAGS)
+    assert model.classes_.tolist() == ["drink", "fruit", "red"]
+    np.testing.assert_array_equal(
+        model.predict_topk(TEXTS, k=2), known.predict_topk(TEXTS, k=2)
+    )
+
+
+def test_searches_and_scorers_take_a_calibrated_model_of_texts():
+    model = TopKCalibratedClassifier(tagger(), cv=2, k=2)
+    assert not is_classifier(model)
+    scoring = make_xmc_scorers(ks=(1,))
+    search = GridSearchCV(
+        model,
+        {"estimator__classifier__n_components": [1, 3]},
+        scoring=scoring,
+        refit="precision_at_1",
+        cv=2,
+        error_score="raise",
+    ).fit(TEXTS, TAGS)
+    assert search.best_score_ > 0.9
+    assert scoring["precision_at_1"](search, TEXTS, TAGS) == 1
 
 
 class Raw(Overconfident):

@@ -28,8 +28,10 @@ ALLOWED = {
     "_load": {"_declare", "_mhe", "_model_files", "_text_classifier", "_unidec"},
     "_text_classifier": {
         "_declare",
+        "_doc_links",
         "_model_files",
         "_stored_texts",
+        "_suggestions",
         "_tags",
         "metrics",
     },
@@ -101,7 +103,7 @@ ALLOWED = {
         "_validation",
         "_version",
     },
-    "_text_encoder": {"_nn"},
+    "_text_encoder": {"_doc_links", "_nn"},
     "_dual_training": {
         "_dual_ranking",
         "_label_order",
@@ -122,6 +124,7 @@ ALLOWED = {
     "_base": {
         "_blocks",
         "_checkpoint",
+        "_doc_links",
         "_mapped",
         "_memory",
         "_model_files",
@@ -136,7 +139,7 @@ ALLOWED = {
         "exceptions",
         "metrics",
     },
-    "_predictions": {"_targets", "_topk", "metrics"},
+    "_predictions": {"_tags", "_targets", "_topk", "metrics"},
     "_nn": {
         "_blocks",
         "_codes",
@@ -157,12 +160,13 @@ ALLOWED = {
     "_ridge": {"_mapped", "_nn"},
     "_targets": {"_mapped", "_validation"},
     "display": {"_tags", "_topk", "inspection", "_validation", "metrics"},
-    "metrics": {"_topk", "_validation"},
-    "model_selection": {"_targets", "_topk"},
+    "metrics": {"_tags", "_topk", "_validation"},
+    "model_selection": {"_tags", "_targets", "_topk"},
     "calibration": {
         "_calibration",
+        "_doc_links",
         "_predictions",
-        "_targets",
+        "_suggestions",
         "_topk",
         "metrics",
         "model_selection",

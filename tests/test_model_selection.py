@@ -1,9 +1,11 @@
 """Splitters and out-of-fold rankings, against scikit-learn and a loop over folds."""
 
 import tracemalloc
+import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -21,11 +23,11 @@ from sklearn.model_selection import (
 )
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
 
-from skxmc import DECLAREClassifier
+from skxmc import DECLAREClassifier, XMCTextClassifier
 from skxmc.datasets import make_xmc_classification
-from skxmc.metrics import make_topk_scorer
+from skxmc.metrics import make_topk_scorer, precision_at_k
 from skxmc.model_selection import (
     IterativeStratifiedKFold,
     IterativeStratifiedShuffleSplit,
@@ -305,6 +307,95 @@ def test_a_frozen_model_ranks_as_it_stands():
         cross_val_topk(frozen, X, np.minimum(y, 1), k=2, cv=KFold(2))
     with pytest.raises(ValueError, match="has 3 labels, but y has 2 columns"):
         cross_val_topk(frozen, X, np.eye(6, 2, dtype=int), k=2, cv=KFold(2))
+
+
+TEXTS = ["red wine", "white wine", "red apple", "green apple", "plum"] * 6
+TAGS = [["red", "drink"], ["drink"], ("fruit", "red"), {"fruit"}, []] * 6
+TAGS[-1] = ["plum"]  # which the training set of the last fold lacks
+
+
+def tagger(**params):
+    return XMCTextClassifier(DECLAREClassifier(random_state=0), **params)
+
+
+def by_loop_over_names(model, texts, tags, k, splits, names):
+    """Rank with a model of each fold, and look its names up among all."""
+    indices, scores = np.full((len(texts), k), -1), np.zeros((len(texts), k))
+    for train, test in splits:
+        fitted = clone(model).fit([texts[i] for i in train], [tags[i] for i in train])
+        n_ranks = min(k, len(fitted.classes_))
+        ranking = fitted.predict_topk([texts[i] for i in test], k=n_ranks)
+        for row, found, values in zip(test, *ranking, strict=True):
+            indices[row, :n_ranks] = [names.index(fitted.classes_[i]) for i in found]
+            scores[row, :n_ranks] = values
+    return indices, scores
+
+
+@pytest.mark.parametrize(
+    "column", [list, np.array, lambda x: pd.Series(x, range(9, 39))]
+)
+def test_rankings_of_texts_are_positions_in_the_sorted_names_of_all_rows(column):
+    names = MultiLabelBinarizer().fit(TAGS).classes_.tolist()
+    expected = by_loop_over_names(
+        tagger(), TEXTS, TAGS, 4, KFold(3).split(TEXTS), names
+    )
+    tags = TAGS if column is list else pd.Series(TAGS)
+    indices, scores = cross_val_topk(tagger(), column(TEXTS), tags, k=4, cv=3)
+    np.testing.assert_array_equal(indices, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    assert (indices[20:, 3] == -1).all()
+    assert (indices[:20] >= 0).all()
+    Y = MultiLabelBinarizer(sparse_output=True).fit_transform(TAGS)
+    assert precision_at_k(Y, (indices, scores), k=1) > 0.7
+
+
+def test_splitters_see_the_indicator_of_the_names():
+    Y = MultiLabelBinarizer(sparse_output=True).fit_transform(TAGS)
+    splitter = IterativeStratifiedKFold(3, random_state=0)
+    ours = cross_val_topk(tagger(), TEXTS, TAGS, k=2, cv=splitter)
+    splits = [*splitter.split(TEXTS, Y)]
+    expected = cross_val_topk(tagger(), TEXTS, TAGS, k=2, cv=splits)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_lists_of_numbers_are_names_for_a_model_of_texts():
+    texts, tags = ["red wine", "red apple", "wine"] * 6, [[0, 1], [0, 7], [1, 7]] * 6
+    indices, _ = cross_val_topk(tagger(), texts, tags, k=2, cv=2)
+    np.testing.assert_array_equal(np.sort(indices), [[0, 1], [0, 2], [1, 2]] * 6)
+
+
+def test_one_name_a_text_is_as_1d_y():
+    texts, names = TEXTS[:24], ["wine", "wine", "apple", "apple"] * 6
+    vectors = make_pipeline(
+        clone(tagger().fit(texts, names).vectorizer_), DECLAREClassifier(random_state=0)
+    )
+    ours = cross_val_topk(tagger(), texts, names, k=2, cv=3)
+    expected = cross_val_topk(vectors, texts, np.array(names), k=2, cv=3)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_tags_that_are_too_rare_to_be_labels_keep_their_position():
+    tags = [["a rare one"], *TAGS[1:]]
+    model = tagger(min_label_count=2)
+    indices, _ = cross_val_topk(model, TEXTS, tags, k=5, cv=3)
+    assert set(np.unique(indices)) == {-1, 1, 2, 4}
+    with pytest.raises(ValueError, match="k=6 is larger than the number of labels 5"):
+        cross_val_topk(model, TEXTS, tags, k=6)
+
+
+def test_models_of_texts_are_found_in_pipelines_and_searches():
+    plain = cross_val_topk(tagger(), TEXTS, TAGS, k=2, cv=2)
+    search = GridSearchCV(tagger(), {"min_label_count": [1]}, cv=2)
+    frozen = FrozenEstimator(tagger().fit(TEXTS, TAGS))
+    for model in (make_pipeline(FunctionTransformer(), tagger()), search):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that a fold has not seen
+            ranking = cross_val_topk(model, TEXTS, TAGS, k=2, cv=2)
+        np.testing.assert_array_equal(ranking, plain)
+    ranking = cross_val_topk(frozen, TEXTS, TAGS, k=2, cv=2)
+    np.testing.assert_array_equal(ranking, frozen.predict_topk(TEXTS, k=2))
+    with pytest.raises(ValueError, match="1 classes that y lacks, such as 'plum'"):
+        cross_val_topk(frozen, TEXTS[:5], TAGS[:5], k=2, cv=2)
 
 
 def test_folds_fitted_side_by_side_give_the_same_rankings():

@@ -1,6 +1,5 @@
 """Estimators and targets, brought to what the metrics take."""
 
-from collections.abc import Set
 from functools import partial
 from inspect import Parameter, signature
 
@@ -9,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, column_or_1d
 
-from skxmc._tags import encode_tags, read_tags
+from skxmc._tags import encode_tags, holds_names, read_tags
 from skxmc._validation import check_indicator
 from skxmc.metrics import label_propensities
 from skxmc.metrics._scorers import encode_labels, find_metric
@@ -100,7 +99,7 @@ def as_indicator(y, classes, name="y_true"):
     -------
     Y : csr_array of shape (n_samples, n_labels), float
     """
-    if classes is not None and _holds_names(y):
+    if classes is not None and holds_names(y):
         return encode_tags(read_tags(y)[0], np.asarray(classes))
     y = check_array(y, accept_sparse=True, ensure_2d=False, dtype=None, input_name=name)
     if sp.issparse(y) or (y.ndim == 2 and y.shape[1] != 1):
@@ -111,15 +110,6 @@ def as_indicator(y, classes, name="y_true"):
             "classes=estimator.classes_."
         )
     return encode_labels(column_or_1d(y, warn=True), np.asarray(classes))
-
-
-def _holds_names(y):
-    """Return whether y has a collection of str for each row, as no indicator has."""
-    is_numeric = isinstance(y, np.ndarray) and y.dtype.kind != "O"
-    if is_numeric or sp.issparse(y) or hasattr(y, "columns"):
-        return False
-    rows = [row for row in y if isinstance(row, list | tuple | Set | np.ndarray)]
-    return any(isinstance(name, str) for row in rows for name in row)
 
 
 def bound_metric(metric, y_train, classes):

@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from skxmc._targets import encode_targets
+from skxmc._tags import encode_tags, learn_names, read_tags
+from skxmc._targets import TargetForm, encode_targets
 from skxmc._topk import check_k
 
 
@@ -30,14 +31,16 @@ def cross_val_topk(estimator, X, y, *, k=5, cv=None, groups=None, n_jobs=None):
         Input rows, in any form that `estimator` takes and rows can be chosen of.
     y : {array-like, sparse matrix or array}
         Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label a
-        row, shape (n_samples,).
+        row, shape (n_samples,). Of :class:`~skxmc.XMCTextClassifier`, the names of each
+        row's tags, or one name a row.
     k : int, default=5
         How many labels to rank.
     cv : int, splitter, iterable or None, default=None
         How to split. A number of folds, 5 for None, stands for
-        :class:`~sklearn.model_selection.KFold` if y is an indicator, and for
-        :class:`~sklearn.model_selection.StratifiedKFold` if it is 1-D; neither
-        shuffles. :class:`IterativeStratifiedKFold` keeps rare labels in training sets.
+        :class:`~sklearn.model_selection.StratifiedKFold` if y is 1-D, and else for
+        :class:`~sklearn.model_selection.KFold`; neither shuffles.
+        :class:`IterativeStratifiedKFold` keeps rare labels in training sets, also those
+        of lists of names: splitters see their indicator.
     groups : array-like of shape (n_samples,), default=None
         Groups of rows, for splitters that keep them together.
     n_jobs : int, default=None
@@ -47,9 +50,11 @@ def cross_val_topk(estimator, X, y, *, k=5, cv=None, groups=None, n_jobs=None):
     Returns
     -------
     indices : ndarray of shape (n_samples, k), intp
-        Labels, best first: columns of y, or positions in ``np.unique(y)`` if it is 1-D.
-        A training set without some classes of 1-D y gives a model that cannot rank
-        them; where it has fewer than `k`, a ranking ends with -1.
+        Labels, best first: columns of y, positions in ``np.unique(y)`` if it is 1-D, or
+        in the sorted names of all rows, which are those of
+        :class:`~sklearn.preprocessing.MultiLabelBinarizer`. A training set without some
+        classes or names gives a model that cannot rank them; where it has fewer than
+        `k`, a ranking ends with -1.
     scores : ndarray of shape (n_samples, k), float
         Their scores; 0 where the label is -1.
 
@@ -76,15 +81,11 @@ def cross_val_topk(estimator, X, y, *, k=5, cv=None, groups=None, n_jobs=None):
     >>> ranking[0].shape, precision_at_k(Y, ranking, k=3) > 0.2
     ((300, 3), True)
     """
-    form = encode_targets(y)[1]
+    y, form = read_targets(estimator, y)
     check_k(k, form.n_labels)
-    X, y, groups = indexable(X, y if form.is_sparse else np.asarray(y), groups)
-    if form.is_single_label:
-        y = y.ravel()
-        cv = check_cv(cv, y, classifier=True)
-    else:
-        cv = check_cv(cv)
-    splits = [*cv.split(X, y, groups)]
+    X, y, groups = indexable(X, y, groups)
+    cv = check_cv(cv, y, classifier=True) if form.is_single_label else check_cv(cv)
+    splits = [*cv.split(X, without_names(y, form), groups)]
     tested = np.concatenate([test for _, test in splits])
     _check_partition(tested, y.shape[0])
     parts = Parallel(n_jobs=n_jobs)(
@@ -92,6 +93,58 @@ def cross_val_topk(estimator, X, y, *, k=5, cv=None, groups=None, n_jobs=None):
     )
     in_order = np.argsort(tested)
     return tuple(np.concatenate(part)[in_order] for part in zip(*parts, strict=True))
+
+
+def read_targets(estimator, y):
+    """Return targets of which rows can be chosen, and their form.
+
+    Parameters
+    ----------
+    estimator : object
+        What is to be fitted, which tells lists of names from a dense indicator.
+    y : {array-like, sparse matrix or array}
+        Labels as for `cross_val_topk`.
+
+    Returns
+    -------
+    y : ndarray or CSR of shape (n_samples,) or (n_samples, n_labels)
+        The same labels. Lists of names are objects in an array.
+    form : TargetForm
+        Their form; names are sorted, and those of all rows.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None, or as by `encode_targets` or `read_tags`.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    if not takes_names(estimator):
+        form = encode_targets(y)[1]
+        y = y if form.is_sparse else np.asarray(y)
+        return y.ravel() if form.is_single_label else y, form
+    rows, is_single = read_tags(y)
+    names = learn_names(rows, 1)
+    if is_single:
+        y = np.array([row[0] for row in rows], dtype=names.dtype)
+        return y, TargetForm("classes", y.dtype, names)
+    form = TargetForm("names", np.dtype(np.int8), names)
+    return np.fromiter(rows, dtype=object, count=len(rows)), form
+
+
+def takes_names(estimator):
+    """Tell whether an estimator, or what ranks within it, takes texts and names."""
+    if isinstance(estimator, Pipeline):
+        return takes_names(estimator.steps[-1][1])
+    if hasattr(estimator, "to_matrices"):
+        return True
+    return hasattr(estimator, "estimator") and takes_names(estimator.estimator)
+
+
+def without_names(y, form):
+    """Return y, or the indicator that lists of names in it stand for."""
+    return encode_tags(y, form.classes) if form.kind == "names" else y
 
 
 def rank_labels(estimator, X, k):
@@ -155,7 +208,7 @@ def check_labels(classes, form):
     form : TargetForm
         The form of all of y.
     """
-    if form.is_single_label:
+    if form.is_named:
         unknown = np.setdiff1d(classes, form.classes)
         if len(unknown):
             raise ValueError(
