@@ -1,41 +1,28 @@
 """What all estimators share: the contract with scikit-learn and with sparse labels."""
 
-import copy
 import os
-import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
 from skxmc._blocks import BLOCK_ROWS, row_blocks
+from skxmc._checked_data import CheckedData
 from skxmc._checkpoint import describe_problem, open_checkpoint
 from skxmc._doc_links import DocLinkMixin
-from skxmc._mapped import MappedCSR, check_mapped, count_columns, is_mapped
 from skxmc._memory import ProblemSize
-from skxmc._model_files import save
-from skxmc._model_schema import register_estimator
+from skxmc._persistence import Persistence
 from skxmc._predictions import RankingPredictions
-from skxmc._stored import STORAGES
-from skxmc._targets import encode_known_targets, encode_targets
 from skxmc._topk import check_k
-from skxmc._validation import check_dense_fits, check_structure
-from skxmc._version import __version__
+from skxmc._validation import check_dense_fits
 from skxmc.exceptions import TrainingDivergedError
 
 # Training rows whose precision is shown while nothing is held out.
@@ -44,22 +31,22 @@ _N_SHOWN_ROWS = 512
 
 class BaseXMCClassifier(
     RankingPredictions,
+    Persistence,
+    CheckedData,
     DocLinkMixin,
     ClassifierMixin,
     BaseEstimator,
     metaclass=ABCMeta,
 ):
-    """Template of the estimators: validation, containers, training options.
+    """Template of the estimators: their public methods, their training options.
+
+    Of the methods, `predict`, `predict_proba` and `score` come with
+    `RankingPredictions`, `save`, `compress` and pickling with `Persistence`; how X and
+    y are read is in `CheckedData`.
 
     A subclass adds its parameters and three hooks: `_fit_model`, `_rank` and
     `_memory_of`; and, to be stored in model files, `_stored_fields`.
     """
-
-    def __init_subclass__(cls, **kwargs):
-        """Let instances be stored in model files, if their attributes are declared."""
-        super().__init_subclass__(**kwargs)
-        if "_stored_fields" in vars(cls):
-            register_estimator(cls, cls._stored_fields)
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like"],
@@ -81,36 +68,6 @@ class BaseXMCClassifier(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-
-    # Whether `_fit_model` reads a `MappedCSR` in blocks, and keeps none of its rows.
-    _reads_blocks = False
-
-    @abstractmethod
-    def _fit_model(self, X, Y, form, device, rng, checkpoint):
-        """Fit on CSR X and indicator Y; return the fitted attributes in a dict.
-
-        `checkpoint` is for `_train`.
-        """
-
-    @abstractmethod
-    def _rank(self, X, k):
-        """Rank labels of a block of rows: (indices, scores in [0, 1]), both (n, k).
-
-        Each row alike, bit for bit, whatever other rows are in the block.
-        """
-
-    def _score_label(self, X, label):
-        """Score one label for a block of rows, as `_rank` does: shape (n,).
-
-        Ranking all labels is the slow way; estimators have a faster one.
-        """
-        indices, scores = self._rank(X, self._form.n_labels)
-        return scores[indices == label]
-
-    def _feature_names(self, x):
-        """Return names of the non-zero features of a CSR row, or None."""
-        names = getattr(self, "feature_names_in_", None)
-        return None if names is None else names[x.indices]
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
@@ -187,67 +144,6 @@ class BaseXMCClassifier(
         parts = [self._rank(block, k) for block in row_blocks(X)]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
-    def save(self, path):
-        """Write the fitted model to a file that holds no code, for `skxmc.load`.
-
-        Unlike a pickle it may be opened wherever it comes from, and by later versions.
-        Of the parameters, `callbacks` and a `random_state` that is no int are left out,
-        with a warning. A file of that name is replaced once the new one is complete.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, by custom with the ending ``.skxmc``.
-
-        Returns
-        -------
-        digest : str
-            SHA-256 of the file, which `load` can be told to expect.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the encoder is an object of your own, which a file without
-            code cannot hold.
-        """
-        check_is_fitted(self)
-        return save(self, path)
-
-    def compress(self, storage="int8"):
-        """Make a model whose numbers take fewer bits.
-
-        It predicts nearly the same, on the CPU, and cannot be trained further. Weights,
-        codes and neighbours are decoded where they are read, so that memory shrinks as
-        stored files do; an approximate index stays as it is.
-
-        Parameters
-        ----------
-        storage : {"int8", "float16"}, default="int8"
-            8 bits with a scale for each 64 numbers, or 16.
-
-        Returns
-        -------
-        model : object
-            A copy of the fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If `storage` is unknown, or the model is compressed already.
-        """
-        check_is_fitted(self)
-        if storage not in STORAGES:
-            raise ValueError(
-                f"storage={storage!r} is unknown; pass one of {[*STORAGES]}."
-            )
-        self._check_trainable()
-        small = copy.copy(self)
-        for name, value in vars(self).items():
-            if hasattr(value, "compressed"):
-                setattr(small, name, value.compressed(storage))
-        small.storage_ = storage
-        return small
-
     def estimate_memory(
         self,
         n_samples,
@@ -283,81 +179,35 @@ class BaseXMCClassifier(
         return {"data": data, "model": int(model), "peak": int(max(model, peak))}
 
     @abstractmethod
+    def _fit_model(self, X, Y, form, device, rng, checkpoint):
+        """Fit on CSR X and indicator Y; return the fitted attributes in a dict.
+
+        `checkpoint` is for `_train`.
+        """
+
+    @abstractmethod
+    def _rank(self, X, k):
+        """Rank labels of a block of rows: (indices, scores in [0, 1]), both (n, k).
+
+        Each row alike, bit for bit, whatever other rows are in the block.
+        """
+
+    @abstractmethod
     def _memory_of(self, size):
         """Return the bytes of the fitted model, and the peak of fitting it."""
 
-    def _check_trainable(self):
-        """Raise ValueError for a compressed model, whose numbers are rounded."""
-        if getattr(self, "storage_", None) is not None:
-            raise ValueError(
-                f"This model is compressed to {self.storage_!r}, so it can only "
-                "predict; train or compress the model that it was made of."
-            )
+    def _score_label(self, X, label):
+        """Score one label for a block of rows, as `_rank` does: shape (n,).
 
-    def _check_X(self, X):
-        """Return the rows to predict as canonical CSR, float32."""
-        X = self._read(X)
-        if is_mapped(X):
-            return _checked_mapped(self, X, reset=False)
-        check_structure(X, "X")
-        if not _needs_no_check(self, X):
-            X = _checked(self, X, reset=False)
-        return _to_csr(X)
+        Ranking all labels is the slow way; estimators have a faster one.
+        """
+        indices, scores = self._rank(X, self._form.n_labels)
+        return scores[indices == label]
 
-    def _read(self, X, *, fitting=False):
-        """Return X as numbers, whatever the estimator takes."""
-        return X
-
-    def _validate_fit_data(self, X, y, *, reset=True, form=None):
-        """Return canonical X, indicator Y and the form of y, or in the form given."""
-        _nn.check_callbacks(self.callbacks or ())
-        _check_layer_sizes(self.hidden_layer_sizes)
-        X = self._read(X, fitting=True)
-        if is_mapped(X, y):
-            return self._validate_mapped(X, y, reset=reset, form=form)
-        check_structure(X, "X")
-        check_structure(y, "Y")
-        _check_label_lists(y)
-        X, y = _checked(self, X, y, multi_output=True, reset=reset)
-        if form is not None:
-            return _to_csr(X), encode_known_targets(y, form), form
-        Y, form = encode_targets(y)
-        if not form.is_single_label:
-            _warn_constant_labels(Y)
-        return _to_csr(X), Y, form
-
-    def _form_to_keep(self):
-        """Return the form whose classes are the columns of the last fit, or None."""
-        form = getattr(self, "_form", None)
-        return form if self.warm_start and form and form.is_single_label else None
-
-    def _validate_mapped(self, X, y, *, reset, form):
-        """Do what `_validate_fit_data` does, in blocks of the rows."""
-        if self.early_stopping:
-            raise ValueError(
-                "early_stopping=True would hold a share of the rows in memory, but X "
-                "or y is mapped; set it to False, and choose max_epochs on some rows."
-            )
-        if self.checkpoint is not None:
-            raise ValueError(
-                f"checkpoint={str(self.checkpoint)!r} keeps no state of a fit to "
-                "mapped rows; set it to None, or use rows in memory."
-            )
-        if is_mapped(X):
-            X = _checked_mapped(self, X, y, reset=reset)
-        else:
-            check_structure(X, "X")
-            X = MappedCSR(_to_csr(_checked(self, X, reset=reset)))
-        if form is None:
-            Y, form = encode_targets(y)
-        else:
-            Y = encode_known_targets(y, form)
-        check_consistent_length(X, Y)
-        if reset and not form.is_single_label:
-            _warn_constant_labels(Y)
-        if not self._reads_blocks:
-            return sp.csr_array(X), sp.csr_array(Y, dtype=np.float32), form
-        return X, MappedCSR(Y), form
+    def _feature_names(self, x):
+        """Return names of the non-zero features of a CSR row, or None."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else names[x.indices]
 
     def _is_shared(self):
         """Tell whether other processes train this model too."""
@@ -452,25 +302,6 @@ class BaseXMCClassifier(
             )
         return encoder
 
-    def __getstate__(self):
-        """Return what a pickle holds: the attributes, and our version."""
-        return dict(super().__getstate__(), _skxmc_version=__version__)
-
-    def __setstate__(self, state):
-        """Take over what a pickle holds; warn if another version has written it."""
-        state = dict(state)
-        version = state.pop("_skxmc_version", "unknown")
-        if version != __version__:
-            warnings.warn(
-                InconsistentVersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=__version__,
-                    original_sklearn_version=version,
-                ),
-                stacklevel=2,
-            )
-        super().__setstate__(state)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -507,78 +338,4 @@ def check_same_problem(n_features, n_labels, X, Y):
             f"warm_start=True goes on from a model of {before[0]} features and "
             f"{before[1]} labels, but X and y have {now[0]} and {now[1]}; set "
             "warm_start=False to start anew."
-        )
-
-
-def _checked(estimator, X, y="no_validation", **options):
-    # Overflow in the cast to float32 is reported as an infinite value instead.
-    with np.errstate(over="ignore"):
-        return validate_data(
-            estimator, X, y, accept_sparse="csr", dtype=np.float32, **options
-        )
-
-
-def _checked_mapped(estimator, X, y="no_validation", **options):
-    """Check a `MappedCSR` as `_checked` would, but read it in blocks."""
-    validate_data(estimator, X, y, skip_check_array=True, **options)
-    check_mapped(X, "X")
-    return X
-
-
-def _needs_no_check(estimator, X):
-    """Whether scikit-learn's validation would return X as it is.
-
-    That is float32 rows of the right length, all finite, without names that could be
-    wrong. Of a single row it takes as long as the prediction.
-    """
-    return (
-        sp.issparse(X)
-        and X.format == "csr"
-        and X.dtype == np.float32
-        and X.ndim == 2
-        and X.shape[0] > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-        and np.isfinite(X.data).all()
-    )
-
-
-def _check_layer_sizes(sizes):
-    for size in sizes:
-        if not isinstance(size, Integral) or size < 1:
-            raise ValueError(
-                f"hidden_layer_sizes={sizes!r} holds {size!r}; pass whole numbers of "
-                "at least 1."
-            )
-
-
-def _check_label_lists(y):
-    """Raise ValueError for y as lists of labels, or without a column."""
-    if getattr(y, "ndim", 0) == 2 and y.shape[1] == 0:
-        raise ValueError("Y has 0 labels; pass at least one column.")
-    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], set | frozenset):
-        y = [list(labels) for labels in y]
-    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple):
-        type_of_target(y)  # refuses lists of label lists, and says what to use
-
-
-def _to_csr(X):
-    """Return X as a canonical CSR array; one that is not is copied first."""
-    X = sp.csr_array(X)
-    if not X.has_canonical_format or (X.data == 0).any():
-        X = X.copy()
-        X.sum_duplicates()
-        X.eliminate_zeros()
-    return X
-
-
-def _warn_constant_labels(Y):
-    counts = count_columns(Y)
-    n_empty, n_full = np.sum(counts == 0), np.sum(counts == Y.shape[0])
-    if n_empty or n_full:
-        warnings.warn(
-            f"Of {Y.shape[1]} labels, {n_empty} have no positive row and cannot be "
-            f"learned, and {n_full} have only positive rows.",
-            UserWarning,
-            stacklevel=5,  # the caller of fit, which scikit-learn wraps
         )

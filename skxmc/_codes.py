@@ -18,6 +18,15 @@ from skxmc._mapped import csr_blocks, is_mapped
 # for a matrix product to be worth its call, and few enough to be scored at once.
 _MIN_MEMBERS, _MAX_MEMBERS = 8, 128
 
+# With more labels than these there is one more head by default. It saves nothing where
+# all labels are scored at once; and the first one grows with the labels.
+_MOST_LABELS = 1024, 2**20
+
+# By default a cascade scores so many labels a row, in this many groups, or more.
+_N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
+# In training a quarter of them does as well, in less than half the time.
+_N_TRAINED = 256
+
 
 class LabelCodes:
     """The bijection between labels and codes, and the digits of the codes.
@@ -146,6 +155,34 @@ def level_counts(Y, head_sizes):
         is_new[1:] = (nodes[1:] != nodes[:-1]) | (rows[1:] != rows[:-1])
         counts.append(np.bincount(nodes[is_new], minlength=size))
     return counts
+
+
+def choose_head_sizes(variant, n_labels, n_heads=None, head_sizes=None):
+    """Return head sizes for a variant, those that are wanted or the default ones.
+
+    Parameters
+    ----------
+    variant : {"product", "cascade", "sampling", "full"}
+        The variant in use.
+    n_labels : int
+        Number of labels.
+    n_heads, head_sizes
+        As in `MultiHeadEncodingClassifier`.
+    """
+    if variant == "full":
+        return (n_labels,)
+    if head_sizes is not None:
+        return fit_head_sizes(head_sizes, n_labels)
+    automatic = cascade_sizes if variant == "cascade" else balanced_sizes
+    return automatic(n_labels, n_heads or 1 + sum(n_labels > m for m in _MOST_LABELS))
+
+
+def candidate_groups(n_labels, group_size):
+    """Choose how many groups are scored in prediction, and in training."""
+    n_candidates = max(_MIN_CANDIDATE_GROUPS, -(-_N_CANDIDATES // group_size))
+    if n_labels <= _N_CANDIDATES:
+        return n_candidates, n_candidates  # all at once, in one dense product
+    return n_candidates, -(-_N_TRAINED // group_size)
 
 
 def balanced_sizes(n_labels, n_heads):

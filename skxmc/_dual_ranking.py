@@ -35,6 +35,24 @@ class Dial(NamedTuple):
     popularity: float
 
 
+def dial_of(encoder_weight, popularity, loss_weight):
+    """Return the `Dial` of parameters of these names.
+
+    Raises
+    ------
+    ValueError
+        If `encoder_weight` is not between 0 and 1.
+    """
+    if not 0 <= encoder_weight <= 1:
+        raise ValueError(
+            f"encoder_weight={encoder_weight!r} is not between 0 and 1; it is "
+            "the dual encoder's part in the score."
+        )
+    # A part that no loss has trained has nothing to say.
+    weight = {0: 0.0, 1: 1.0}.get(loss_weight, float(encoder_weight))
+    return Dial(weight, float(popularity))
+
+
 class DualRanker:
     """Labels as keys, searched for the best scores of a row.
 

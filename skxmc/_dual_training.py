@@ -5,7 +5,15 @@ import copy
 import numpy as np
 
 from skxmc import _nn
-from skxmc._dual_ranking import log_frequency, make_queries, start_keys, table_of
+from skxmc._blocks import SelectedRows
+from skxmc._dual_ranking import (
+    DualRanker,
+    empty_keys,
+    log_frequency,
+    make_queries,
+    start_keys,
+    table_of,
+)
 from skxmc._label_order import cluster_order
 from skxmc._mapped import is_mapped, longest_row
 from skxmc._mining import MappedNegatives, NegativesMiner, find_hard_negatives
@@ -13,6 +21,8 @@ from skxmc._neighbors import search_exact
 
 # Labels whose features are held at once.
 _BLOCK_LABELS = 8192
+# Rows that probabilities are calibrated on, held out ones or else of training.
+_N_CALIBRATION_ROWS = 128
 
 
 def refresh_picks(
@@ -60,12 +70,15 @@ def refresh_picks(
         )
 
 
-def start_labels(keys, tower, label_features, device):
-    """Start the keys of all labels, see `start_keys`, in place."""
+def start_labels(tower, label_features, device):
+    """Make the keys of all labels and start them, see `start_keys`."""
     encoder = _nn.Encoder(tower, device)
+    n_labels, n_features = label_features.shape[0], tower.features.n_outputs
+    keys = empty_keys(n_labels, tower.embedding_size, n_features)
     for start in range(0, len(keys), _BLOCK_LABELS):
         block = slice(start, start + _BLOCK_LABELS)
         start_keys(keys[block], encoder(label_features[block]), tower.embedding_size)
+    return keys
 
 
 def fill_keys(keys, net, label_features, counts, n_samples, device):
@@ -103,3 +116,42 @@ def best_labels(net, X, keys, dial, device):
     outputs = _nn.Encoder(net.tower, device)(X)
     queries = make_queries(outputs, net.tower.embedding_size, net.scale, dial)
     return search_exact(queries, keys, 1)
+
+
+def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial):
+    """Make the `DualRanker` of a trained network, calibrated on a few rows.
+
+    Parameters
+    ----------
+    keys : ndarray
+        Of all labels, brought up to `net`.
+    net : DualNet
+        What has been trained.
+    encoder : Encoder
+        Of its tower.
+    X, Y : csr_array
+        All rows, with their labels.
+    held_out : ndarray of int
+        Those not trained on; they are calibrated on, if there are any.
+    is_exclusive, kind, dial
+        As in `DualRanker`.
+    """
+    rows = calibration_rows(held_out, X.shape[0])
+    return DualRanker(
+        keys,
+        embedding_size=net.tower.embedding_size,
+        scale=net.scale,
+        is_exclusive=is_exclusive,
+        kind=kind,
+        outputs=encoder(SelectedRows(X, rows)),
+        truth=Y[rows].astype(np.float32, copy=False),
+        dial=dial,
+    )
+
+
+def calibration_rows(held_out, n_samples):
+    """Choose the rows that probabilities are fitted to."""
+    if len(held_out):
+        return held_out[:_N_CALIBRATION_ROWS]
+    rows = np.linspace(0, n_samples - 1, _N_CALIBRATION_ROWS)
+    return np.unique(rows.astype(np.intp))

@@ -3,11 +3,15 @@
 from itertools import pairwise
 from typing import NamedTuple
 
+from skxmc._codes import level_sizes
+from skxmc._neighbors import index_bytes
+
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
 # Beside the codes wanted, the randomised SVD draws ten; see `svd_codes`.
 _N_OVERSAMPLES = 10
 _BLOCK_TARGETS = 64  # of the ridge regression
+_N_CLUSTER_FEATURES = 100  # of each label; see `label_centroids`
 
 
 class ProblemSize(NamedTuple):
@@ -18,6 +22,11 @@ class ProblemSize(NamedTuple):
     n_labels: int
     n_nonzero: float
     n_labels_per_sample: float
+
+    @property
+    def is_single_label(self):
+        """Whether it stands for 1-D y: one label a row."""
+        return self.n_labels_per_sample == 1
 
     @property
     def x_bytes(self):
@@ -96,3 +105,84 @@ def layer_bytes(n_in, hidden_layer_sizes, n_out=None):
     first = array_bytes(n_in, sizes[0])
     dense = sum(array_bytes(a, b) for a, b in pairwise(sizes))
     return first + dense, 3 * dense  # a gradient and two moments
+
+
+def multi_head_bytes(
+    size,
+    variant,
+    head_sizes,
+    *,
+    clusters_labels,
+    n_shortlist,
+    n_components,
+    ridge_alpha,
+    hidden_layer_sizes,
+):
+    """Return the bytes of a multi-head model, and the peak of fitting it.
+
+    Parameters
+    ----------
+    size : ProblemSize
+        The data.
+    variant, head_sizes
+        As they are in use.
+    clusters_labels : bool
+        Whether labels are numbered in clusters.
+    n_shortlist, n_components, ridge_alpha, hidden_layer_sizes
+        As in `MultiHeadEncodingClassifier`.
+    """
+    n_labels = size.n_labels
+    if size.is_single_label and n_labels > n_components:
+        ridge_alpha = None
+    features = feature_sizes(size, n_components, ridge_alpha, hidden_layer_sizes)
+    if variant in ("cascade", "full"):
+        root, *levels = level_sizes(n_labels, head_sizes)
+    elif variant == "product":
+        has_table = n_shortlist and not size.is_single_label
+        root, levels = sum(head_sizes), [n_labels] if has_table else []
+    else:
+        root, levels = 0, [n_labels]
+    dense = array_bytes(root, features.n_outputs + 1)
+    tables = array_bytes(sum(levels), features.n_outputs + 1)
+    order = 0
+    if clusters_labels:
+        order = 2 * centroid_bytes(size, _N_CLUSTER_FEATURES) + size.x_bytes
+    model = features.weights + dense + tables + 16 * n_labels
+    training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
+    return model, max(order, features.fitting, training)
+
+
+def dual_encoder_bytes(
+    size,
+    *,
+    has_centroids,
+    n_centroid_features,
+    embedding_size,
+    index,
+    n_components,
+    ridge_alpha,
+    hidden_layer_sizes,
+):
+    """Return the bytes of a dual encoder with its labels, and the peak of fitting it.
+
+    Parameters
+    ----------
+    size : ProblemSize
+        The data.
+    has_centroids : bool
+        Whether labels are described by their training rows.
+    n_centroid_features, embedding_size, index, n_components, ridge_alpha, \
+            hidden_layer_sizes
+        As in `UniDECClassifier`.
+    """
+    features = feature_sizes(size, n_components, ridge_alpha, hidden_layer_sizes)
+    length = features.n_outputs
+    embedding = array_bytes(size.n_features + length, embedding_size)
+    keys = size.n_labels, embedding_size + length + 3
+    descriptions = centroid_bytes(size, n_centroid_features) if has_centroids else 0
+    tower = features.weights + embedding
+    model = tower + descriptions + index_bytes(index, *keys)
+    training = tower + features.optimizer + descriptions
+    training += array_bytes(*keys) + size.y_bytes
+    start = 3 * descriptions + 2 * size.x_bytes
+    return model, max(start, descriptions + features.fitting, training)

@@ -15,25 +15,14 @@ from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._blocks import SelectedRows
 from skxmc._codes import (
     LabelCodes,
-    balanced_sizes,
-    cascade_sizes,
-    fit_head_sizes,
+    candidate_groups,
+    choose_head_sizes,
     level_counts,
-    level_sizes,
 )
 from skxmc._features import start_features
 from skxmc._label_order import order_labels
-from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
+from skxmc._memory import multi_head_bytes
 from skxmc.metrics import precision_at_k
-
-# With more labels than these there is one more head by default. It saves nothing where
-# all labels are scored at once; and the first one grows with the labels.
-_MOST_LABELS = 1024, 2**20
-
-# By default a cascade scores so many labels a row, in this many groups, or more.
-_N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
-# In training a quarter of them does as well, in less than half the time.
-_N_TRAINED = 256
 
 # Training rows that the recall of the candidates is measured on, if none is held out.
 _N_RECALL_ROWS = 4096
@@ -342,12 +331,10 @@ class MultiHeadEncodingClassifier(
 
     def _start(self, X, Y, form, rng):
         """Return the variant, the codes of the labels and the network to train."""
-        variant = self.variant
-        if variant == "auto":
-            variant = "product" if form.is_single_label else "cascade"
+        variant = self._choose_variant(form.is_single_label)
         if self.warm_start and hasattr(self, "_encoder"):
             return variant, *self._last_network(variant, X, Y)
-        sizes = self._choose_head_sizes(variant, Y.shape[1])
+        sizes = choose_head_sizes(variant, Y.shape[1], self.n_heads, self.head_sizes)
         order = order_labels(
             self.label_order,
             X,
@@ -374,14 +361,10 @@ class MultiHeadEncodingClassifier(
             )
         return codes, copy.deepcopy(net)
 
-    def _choose_head_sizes(self, variant, n_labels):
-        if variant == "full":
-            return (n_labels,)
-        if self.head_sizes is not None:
-            return fit_head_sizes(self.head_sizes, n_labels)
-        automatic = cascade_sizes if variant == "cascade" else balanced_sizes
-        n_heads = self.n_heads or 1 + sum(n_labels > most for most in _MOST_LABELS)
-        return automatic(n_labels, n_heads)
+    def _choose_variant(self, is_single_label):
+        if self.variant != "auto":
+            return self.variant
+        return "product" if is_single_label else "cascade"
 
     def _start_features(self, X, Y, form, rng):
         """Make the part of the network that maps rows to features."""
@@ -430,34 +413,17 @@ class MultiHeadEncodingClassifier(
         )
 
     def _memory_of(self, size):
-        n_labels = size.n_labels
-        # One label a row stands for 1-D y.
-        is_single_label = size.n_labels_per_sample == 1
-        variant = self.variant
-        if variant == "auto":
-            variant = "product" if is_single_label else "cascade"
-        heads = self._choose_head_sizes(variant, n_labels)
-        alpha = self.ridge_alpha
-        if is_single_label and n_labels > self.n_components:
-            alpha = None
-        features = feature_sizes(
-            size, self.n_components, alpha, self.hidden_layer_sizes
+        variant = self._choose_variant(size.is_single_label)
+        sizes = choose_head_sizes(variant, size.n_labels, self.n_heads, self.head_sizes)
+        return multi_head_bytes(
+            *(size, variant, sizes),
+            clusters_labels=isinstance(self.label_order, str)
+            and self.label_order == "cluster",
+            n_shortlist=self.n_shortlist,
+            n_components=self.n_components,
+            ridge_alpha=self.ridge_alpha,
+            hidden_layer_sizes=self.hidden_layer_sizes,
         )
-        if variant in ("cascade", "full"):
-            root, *levels = level_sizes(n_labels, heads)
-        elif variant == "product":
-            has_table = self.n_shortlist and not is_single_label
-            root, levels = sum(heads), [n_labels] if has_table else []
-        else:
-            root, levels = 0, [n_labels]
-        dense = array_bytes(root, features.n_outputs + 1)
-        tables = array_bytes(sum(levels), features.n_outputs + 1)
-        order = 0
-        if isinstance(self.label_order, str) and self.label_order == "cluster":
-            order = 2 * centroid_bytes(size, 100) + size.x_bytes
-        model = features.weights + dense + tables + 16 * n_labels
-        training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
-        return model, max(order, features.fitting, training)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -508,14 +474,6 @@ class MultiHeadEncodingClassifier(
             "one_vs_all": one_vs_all,
             "ratio": head / one_vs_all,
         }
-
-
-def candidate_groups(n_labels, group_size):
-    """Choose how many groups are scored in prediction, and in training."""
-    n_candidates = max(_MIN_CANDIDATE_GROUPS, -(-_N_CANDIDATES // group_size))
-    if n_labels <= _N_CANDIDATES:
-        return n_candidates, n_candidates  # all at once, in one dense product
-    return n_candidates, -(-_N_TRAINED // group_size)
 
 
 def features_of(init, n_features):

@@ -8,7 +8,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc._archive import Format, read_archive, write_archive
-from skxmc._model_tree import TABLE, decode, encode
+from skxmc._model_kinds import TABLE
+from skxmc._model_tree import decode, encode
 from skxmc.exceptions import CorruptFileError
 
 FORMAT_VERSION = 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
-from skxmc._model_tree import register, restore_vars
+from skxmc._model_kinds import register, restore_vars
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
 from skxmc._nn import register_modules
 from skxmc._recovery import LabelStore

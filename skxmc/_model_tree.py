@@ -1,21 +1,20 @@
 """Objects as a tree of JSON with arrays beside it, and back, by a closed table.
 
 A node of the tree is a plain value, a list, or an object with the key ``"$"``, which
-says what it stands for: an array, a sparse matrix, or an instance of a class that
-`register` has put into the table. Nothing else can come out of a file: no name in it
-is ever imported or looked up anywhere but in the table.
+says what it stands for: an array, a sparse matrix, or an instance of a class in the
+table of `skxmc._model_kinds`. Nothing else can come out of a file: no name in it is
+ever imported or looked up anywhere but in the table.
 """
 
 import math
 import re
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from skxmc._model_fields import check_fields
+from skxmc._model_kinds import TABLE
 from skxmc.exceptions import CorruptFileError
 
 _SPARSE = {
@@ -35,42 +34,6 @@ _WRONG = (
 )
 # An array of texts, all as wide as its widest, may be so many times what a file has.
 _MAX_WIDENING = 256
-
-
-class Kind(NamedTuple):
-    """How instances of a class are stored: its attributes, and the way back."""
-
-    cls: type
-    fields: dict[str, str]
-    get: Callable[[Any], dict]
-    restore: Callable[[type, dict], Any]
-
-
-TABLE: dict[str, Kind] = {}
-
-
-def restore_vars(cls, state):
-    """Make an instance with these attributes, without its `__init__`."""
-    instance = cls.__new__(cls)
-    vars(instance).update(state)
-    return instance
-
-
-def register(cls, fields, *, get=vars, restore=restore_vars):
-    """Let a class be stored.
-
-    Parameters
-    ----------
-    cls : type
-        Its name is what files call it.
-    fields : dict of str to str
-        Its attributes, and what they have to be, see `check_fields`.
-    get : callable
-        Maps an instance to its attributes, a dict.
-    restore : callable
-        Maps the class and a dict of attributes to an instance.
-    """
-    TABLE[cls.__name__] = Kind(cls, fields, get, restore)
 
 
 def encode(value):

@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import (
     TfidfVectorizer,
 )
 
-from skxmc._model_tree import register
+from skxmc._model_kinds import register
 
 _PARAMS = {"params": "dict"}
 _VOCABULARY = {"terms": "object[n_terms]", "is_fixed": "bool"}

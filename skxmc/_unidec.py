@@ -16,11 +16,11 @@ from skxmc._base import (
     rest_of,
     unchanged_on_error,
 )
-from skxmc._blocks import SelectedRows
-from skxmc._dual_ranking import Dial, DualRanker, empty_keys, table_of
+from skxmc._dual_ranking import dial_of, table_of
 from skxmc._dual_training import (
     best_labels,
     fill_keys,
+    make_ranker,
     refresh_picks,
     start_labels,
 )
@@ -32,8 +32,7 @@ from skxmc._label_features import (
     describe_labels,
 )
 from skxmc._mapped import count_columns, is_mapped
-from skxmc._memory import array_bytes, centroid_bytes, feature_sizes
-from skxmc._neighbors import index_bytes
+from skxmc._memory import dual_encoder_bytes
 from skxmc._targets import form_of
 from skxmc._text_encoder import (
     TextEncoder,
@@ -44,9 +43,6 @@ from skxmc._text_encoder import (
     token_names,
 )
 from skxmc.metrics import precision_at_k
-
-# Training rows that probabilities are calibrated on, if none is held out.
-_N_CALIBRATION_ROWS = 128
 
 
 class UniDECClassifier(
@@ -413,16 +409,11 @@ class UniDECClassifier(
             checkpoint=checkpoint,
         )
         encoder = self._finished_encoder(net.tower, X, device)
-        sample = calibration_rows(held_out, X.shape[0])
         fill(net)
-        ranker = DualRanker(
-            keys,
-            embedding_size=net.tower.embedding_size,
-            scale=net.scale,
+        ranker = make_ranker(
+            *(keys, net, encoder, X, Y, held_out),
             is_exclusive=form.is_single_label,
             kind=self.index,
-            outputs=encoder(SelectedRows(X, sample)),
-            truth=Y[sample].astype(np.float32, copy=False),
             dial=dial,
         )
         return {
@@ -486,8 +477,7 @@ class UniDECClassifier(
             n_features=n_features,
             input_scale=scale,
         )
-        keys = empty_keys(Y.shape[1], self.embedding_size, tower.features.n_outputs)
-        start_labels(keys, tower, labels.features, device)
+        keys = start_labels(tower, labels.features, device)
         return labels, keys, self._make_net(tower, keys, self.temperature)
 
     def _start_features(self, X, Y, form, rng):
@@ -563,14 +553,7 @@ class UniDECClassifier(
 
     def _dial(self):
         """Return the weights in the score, as they are set now."""
-        if not 0 <= self.encoder_weight <= 1:
-            raise ValueError(
-                f"encoder_weight={self.encoder_weight!r} is not between 0 and 1; it is "
-                "the dual encoder's part in the score."
-            )
-        # A part that no loss has trained has nothing to say.
-        weight = {0: 0.0, 1: 1.0}.get(self.loss_weight, float(self.encoder_weight))
-        return Dial(weight, float(self.popularity))
+        return dial_of(self.encoder_weight, self.popularity, self.loss_weight)
 
     def _memory_of(self, size):
         if self.encoder is not None:
@@ -578,21 +561,16 @@ class UniDECClassifier(
                 f"encoder={type(self.encoder).__name__} has a size of its own, which "
                 "is not known here; estimate_memory needs encoder=None."
             )
-        features = feature_sizes(
-            size, self.n_components, self.ridge_alpha, self.hidden_layer_sizes
+        return dual_encoder_bytes(
+            size,
+            has_centroids=self.centroid_weight > 0 or self.label_features is None,
+            n_centroid_features=self.n_centroid_features,
+            embedding_size=self.embedding_size,
+            index=self.index,
+            n_components=self.n_components,
+            ridge_alpha=self.ridge_alpha,
+            hidden_layer_sizes=self.hidden_layer_sizes,
         )
-        length = features.n_outputs
-        embedding = array_bytes(size.n_features + length, self.embedding_size)
-        keys = size.n_labels, self.embedding_size + length + 3
-        descriptions = 0
-        if self.centroid_weight or self.label_features is None:
-            descriptions = centroid_bytes(size, self.n_centroid_features)
-        tower = features.weights + embedding
-        model = tower + descriptions + index_bytes(self.index, *keys)
-        training = tower + features.optimizer + descriptions
-        training += array_bytes(*keys) + size.y_bytes
-        start = 3 * descriptions + 2 * size.x_bytes
-        return model, max(start, descriptions + features.fitting, training)
 
     def _rank(self, X, k):
         return self._ranker.rank(self._encoder(X), k, self._dial())
@@ -708,11 +686,3 @@ class UniDECClassifier(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def calibration_rows(held_out, n_samples):
-    """Choose the rows that probabilities are fitted to."""
-    if len(held_out):
-        return held_out[:_N_CALIBRATION_ROWS]
-    rows = np.linspace(0, n_samples - 1, _N_CALIBRATION_ROWS)
-    return np.unique(rows.astype(np.intp))

@@ -26,7 +26,7 @@ from _faults import (
     problem,
 )
 
-from skxmc._base import _to_csr
+from skxmc._checked_data import _to_csr
 from skxmc._nn._sparse import SparseRows
 from skxmc._validation import check_indicator, check_structure
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skxmc import MultiHeadEncodingClassifier
+from skxmc._codes import choose_head_sizes
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
 
@@ -76,8 +77,8 @@ def test_the_number_of_heads_follows_that_of_the_labels(n_labels, sizes):
     Y = sp.eye_array(n_labels, format="csr") + sp.eye_array(n_labels, k=1)
     model = make("cascade", n_heads=None, label_order="natural", max_epochs=1)
     assert model.fit(Y, Y.tocsr()).head_sizes_ == sizes
-    assert len(model._choose_head_sizes("cascade", 2**20)) == 2
-    assert len(model._choose_head_sizes("cascade", 2**20 + 1)) == 3
+    assert len(choose_head_sizes("cascade", 2**20)) == 2
+    assert len(choose_head_sizes("cascade", 2**20 + 1)) == 3
 
 
 @pytest.mark.parametrize("variant", ["product", "cascade"])

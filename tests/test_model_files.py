@@ -50,7 +50,7 @@ from skxmc import (
     UniDECClassifier,
     XMCTextClassifier,
     _archive,
-    _base,
+    _persistence,
 )
 from skxmc._model_files import FORMAT_VERSION
 from skxmc._safetensors import MAX_ARRAYS, MAX_HEADER
@@ -797,6 +797,6 @@ def test_s14_pickles_go_on_working_and_warn_of_other_versions(tmp_path, monkeypa
     assert_same_answers(mapped, model, problem()[0])
     result = in_subprocess(answers_of_pickle, tmp_path / "model.joblib")
     assert result.value == list(map(contents, answers(model, problem()[0])))
-    monkeypatch.setattr(_base, "__version__", "99.0")
+    monkeypatch.setattr(_persistence, "__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="from version 0.* using .* 99"):
         pickle.loads(pickle.dumps(model).replace(b"99.0", b"0.01"))

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skxmc import _neighbors
 from skxmc._neighbors import (
     NeighborIndex,
     SparseNeighborIndex,
+    _dense,
+    _exact,
+    _faiss,
+    _sparse,
     normalize_rows,
     search_exact,
 )
@@ -54,7 +57,7 @@ def assert_same(first, second):
 @pytest.mark.parametrize("block_keys", [1, 7, 30, 10_000])
 @pytest.mark.parametrize(("n_keys", "k"), [(1, 1), (30, 30), (31, 8), (400, 12)])
 def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", block_keys)
+    monkeypatch.setattr(_exact, "_BLOCK_KEYS", block_keys)
     queries, keys = whole_vectors(9, seed=1), whole_vectors(n_keys)
     indices, scores = search_exact(queries, keys, k)
     products = queries @ keys.T
@@ -65,7 +68,7 @@ def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
 
 @pytest.mark.parametrize("n_copies", [1, 3, 40])  # with copies, all similarities tie
 def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_BLOCK_KEYS", 17)
+    monkeypatch.setattr(_exact, "_BLOCK_KEYS", 17)
     rng = np.random.default_rng(0)
     keys = np.tile(rng.standard_normal((25, 40)).astype(np.float32), (n_copies, 1))
     queries = rng.standard_normal((64, 40)).astype(np.float32)
@@ -133,7 +136,7 @@ def test_search_effort_grows_until_the_goal_is_met(monkeypatch):
     keys = np.random.default_rng(0).standard_normal((4000, 24)).astype(np.float32)
     recalls, efforts = [], []
     for goal in (0.3, 0.95, 1.0):  # without clusters, eight lists are too few
-        monkeypatch.setattr(_neighbors, "_RECALL_GOAL", goal)
+        monkeypatch.setattr(_faiss, "_RECALL_GOAL", goal)
         index = make(keys, "ivf")
         recalls.append(index.recall_)
         efforts.append(index.index.nprobe)
@@ -169,7 +172,7 @@ def test_the_same_queries_find_the_same_also_after_pickling(kind):
 
 @pytest.mark.parametrize(("limit", "kind"), [(200, "exact"), (199, "ivf")])
 def test_auto_is_exact_up_to_a_limit(limit, kind, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_MAX_EXACT_KEYS", limit)
+    monkeypatch.setattr(_dense, "_MAX_EXACT_KEYS", limit)
     index = make(clustered(200), "auto")
     assert index.kind == kind
     assert (index.index is None) == (kind == "exact")
@@ -196,7 +199,7 @@ def sparse_rows(n, seed, n_columns=50):
 @pytest.mark.parametrize("shard_keys", [1, 60, 10_000])
 @pytest.mark.parametrize("k", [1, 20, 150])
 def test_sparse_search_finds_the_largest_cosines(shard_keys, k, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_SHARD_KEYS", shard_keys)
+    monkeypatch.setattr(_sparse, "_SHARD_KEYS", shard_keys)
     keys, queries = sparse_rows(150, seed=0), sparse_rows(70, seed=1)
     before = keys.data.copy(), queries.data.copy()
     indices, similarities = SparseNeighborIndex(keys).search(queries, k)

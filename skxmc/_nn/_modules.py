@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +44,7 @@ def steady_linear(h, weight, bias=None):
 class Dropout(nn.Module):
     """Dropout that draws from its own generator, never from torch's global one."""
 
-    share = None  # of the rows, while several processes have some each
+    share: Any = None  # of the rows, while several processes have some each
 
     def __init__(self, p):
         super().__init__()

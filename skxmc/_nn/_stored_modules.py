@@ -8,7 +8,7 @@ from skorch.history import History
 from torch import nn
 
 from skxmc._codes import level_sizes
-from skxmc._model_tree import register
+from skxmc._model_kinds import register
 from skxmc._nn._cascade import CascadeHead
 from skxmc._nn._dual import Tower
 from skxmc._nn._encoder import Encoder

@@ -1,0 +1,123 @@
+"""Vectors that are searched, exactly or approximately."""
+
+import copy
+
+import numpy as np
+
+from skxmc._neighbors import _faiss
+from skxmc._neighbors._exact import largest_norm, normalize_rows, search_exact
+from skxmc._stored import StoredRows
+
+# Above so many keys, "auto" searches approximately.
+_MAX_EXACT_KEYS = 500_000
+_N_RECALL_QUERIES = 256
+
+
+class NeighborIndex:
+    """Keys that are searched for those of largest inner product with a query.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, n_components), float32
+        The vectors to search; taken over, and normalised in place for "cosine".
+    similarity : {"cosine", "dot"}
+        "cosine" normalises keys and queries; zero vectors have similarity 0.
+    kind : {"auto", "exact", "ivf", "hnsw"}
+        "exact" is a blocked matrix product. "ivf" (clusters) and "hnsw" (graph) are
+        faiss's approximate indexes, with the search effort doubled until the recall
+        goal of 0.95 is met. "auto" is exact up to 500 000 keys, "ivf" above.
+    n_neighbors : int
+        For how many neighbours to tune and measure an approximate index.
+    queries : ndarray of shape (n_queries, n_components) or None
+        Typical queries to tune it with; by default 256 of the keys.
+
+    Attributes
+    ----------
+    recall_ : float
+        Share of the true nearest neighbours of these queries that are found; 1 for an
+        exact index.
+    """
+
+    def __init__(self, keys, *, similarity, kind, n_neighbors, queries=None):
+        self.similarity = similarity
+        self.keys = keys
+        if similarity == "cosine":
+            normalize_rows(keys, out=keys)
+        self.max_norm = largest_norm(self.keys)
+        if kind == "auto":
+            kind = "exact" if len(keys) <= _MAX_EXACT_KEYS else "ivf"
+        self.kind = kind
+        self.index, self.recall_ = None, 1.0
+        if kind != "exact":
+            self.index = _faiss.build(self.keys, kind)
+            if queries is None:
+                queries = keys[:: max(1, len(keys) // _N_RECALL_QUERIES)]
+            elif similarity == "cosine":
+                queries = normalize_rows(queries)
+            self.recall_ = _faiss.tune(self.index, self.keys, queries, n_neighbors)
+
+    def search(self, queries, k):
+        """Find the `k` most similar keys of each query.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, n_components), float32
+            What to search for.
+        k : int
+            At most n_keys.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_queries, k), intp
+            Best first; equal similarities in the order of the keys, if exact. An
+            approximate index that finds fewer fills up with -1.
+        similarities : ndarray of shape (n_queries, k), float32
+            -inf where the index is -1.
+        """
+        if self.similarity == "cosine":
+            queries = normalize_rows(queries)
+        if self.index is None:
+            return search_exact(queries, self.keys, k, max_norm=self.max_norm)
+        return _faiss.search(self.index, queries, k)
+
+    def compressed(self, storage, n_exact=0):
+        """Return an index of the same keys in fewer bits, see `StoredRows`.
+
+        An approximate index is copied as it is, with keys of its own.
+        """
+        small = copy.copy(self)
+        small.keys = StoredRows(self.keys, storage, n_exact)
+        small.max_norm = largest_norm(small.keys)
+        return small
+
+    @property
+    def n_bytes(self):
+        """Memory of the keys in bytes."""
+        return self.keys.nbytes
+
+    @property
+    def effort(self):
+        """How much an approximate index searches, None for an exact one."""
+        return None if self.index is None else _faiss.get_effort(self.index)
+
+    def rebuild(self, effort):
+        """Make an approximate index anew from its keys."""
+        self.index = _faiss.build(np.ascontiguousarray(self.keys[:]), self.kind)
+        _faiss.set_effort(self.index, effort)
+
+    def __getstate__(self):
+        state = dict(vars(self))
+        if self.index is not None:
+            state["index"] = _faiss.load_faiss().serialize_index(self.index)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if self.index is not None:
+            self.index = _faiss.load_faiss().deserialize_index(self.index)
+
+
+def index_bytes(kind, n_keys, n_components):
+    """Return the bytes of an index before it is made: faiss keeps keys of its own."""
+    is_exact = kind == "exact" or (kind == "auto" and n_keys <= _MAX_EXACT_KEYS)
+    return 4 * n_keys * n_components * (1 if is_exact else 2)

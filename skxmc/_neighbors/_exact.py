@@ -1,0 +1,115 @@
+"""Exact search for the keys of largest inner product, and the norms that it needs."""
+
+import numpy as np
+
+from skxmc._blocks import row_blocks
+from skxmc._pairs import pair_products
+from skxmc._stored import chunks
+from skxmc._topk import topk_dense
+
+# Keys compared at once: 64 queries x 16384 float32 scores are 4 MiB.
+_BLOCK_KEYS = 16_384
+# Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
+_N_SPARE = 64
+
+
+def search_exact(queries, keys, k, *, max_norm=None):
+    """Rank keys by inner product, exactly, and the same way in every batch.
+
+    A matrix product finds a few more than `k` candidates; their inner products are then
+    computed one by one. The product rounds a row differently from place to place and
+    shape to shape, the single inner products do not: a query has the same answer bit
+    for bit whatever it is searched together with, ties included.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_components), float32
+        What to search for.
+    keys : ndarray of shape (n_keys, n_components), float32
+        Where to search.
+    k : int
+        At most n_keys.
+    max_norm : float or None, default=None
+        Largest norm of a key, computed if not known.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_queries, k), intp
+        Best first, ties by lowest index.
+    scores : ndarray of shape (n_queries, k), float32
+        Their inner products.
+    """
+    if max_norm is None:
+        max_norm = largest_norm(keys)
+    blocks = [_search_block(block, keys, k, max_norm) for block in row_blocks(queries)]
+    indices, scores = zip(*blocks, strict=True)
+    return np.concatenate(indices), np.concatenate(scores)
+
+
+def _search_block(queries, keys, k, max_norm):
+    n_candidates = min(k + _N_SPARE, len(keys))
+    candidates, rough = _rank_roughly(queries, keys, n_candidates)
+    indices, scores = _rank_exactly(queries, keys, candidates, k)
+    if n_candidates == len(keys):
+        return indices, scores
+    # Two ways to round an inner product differ by this much at most. Where the last
+    # candidate is closer to the k-th than both can be off, other keys may be as good.
+    rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
+    slack = 2 * rounding * np.sqrt(_square_norms(queries))
+    for row in np.flatnonzero(rough[:, k - 1] - rough[:, -1] <= slack):
+        goal = rough[row, k - 1] - slack[row]
+        close = [part @ queries[row] >= goal for part in chunks(keys)]
+        some = np.flatnonzero(np.concatenate(close))[None]
+        indices[row], scores[row] = _rank_exactly(queries[[row]], keys, some, k)
+    return indices, scores
+
+
+def _rank_roughly(queries, keys, k):
+    """Rank by matrix products, a block of keys at a time."""
+    best = Ranking(len(queries))
+    for start in range(0, len(keys), _BLOCK_KEYS):
+        best.merge(queries @ keys[start : start + _BLOCK_KEYS].T, start, k)
+    return best.indices, best.scores
+
+
+def _rank_exactly(queries, keys, candidates, k):
+    """Rank the candidates of each query by inner products computed one by one."""
+    candidates = np.sort(candidates, axis=1)  # so that ties go to the lowest index
+    rows = np.repeat(np.arange(len(queries)), candidates.shape[1])
+    scores = pair_products(queries, rows, keys, candidates.ravel())
+    scores = scores.reshape(candidates.shape)
+    order, scores = topk_dense(scores, k)
+    return np.take_along_axis(candidates, order, axis=1), scores
+
+
+class Ranking:
+    """A ranking of keys that grows as blocks of keys are scored; empty at first."""
+
+    def __init__(self, n_queries):
+        self.indices = np.empty((n_queries, 0), dtype=np.intp)
+        self.scores = np.empty((n_queries, 0), dtype=np.float32)
+
+    def merge(self, block, first, k):
+        """Take in the scores (n_queries, n_keys) of the keys from `first` on."""
+        found, found_scores = topk_dense(block, min(k, block.shape[1]))
+        indices = np.hstack([self.indices, found + first])
+        scores = np.hstack([self.scores, found_scores])
+        order, self.scores = topk_dense(scores, min(k, scores.shape[1]))
+        self.indices = np.take_along_axis(indices, order, axis=1)
+
+
+def normalize_rows(A, out=None):
+    """Return rows of unit length; zero rows stay zero."""
+    norms = np.sqrt(_square_norms(A))[:, None]
+    return np.divide(A, np.where(norms > 0, norms, 1), out=out)
+
+
+def largest_norm(A):
+    """Return the largest Euclidean norm of a row."""
+    return float(
+        np.sqrt(max((_square_norms(part).max() for part in chunks(A)), default=0))
+    )
+
+
+def _square_norms(A):
+    return np.einsum("ij,ij->i", A, A)
