@@ -76,9 +76,6 @@ class BaseXMCClassifier(
         "verbose": ["verbose"],
     }
 
-    # Whether `_fit_model` reads a `MappedCSR` in blocks, and keeps none of its rows.
-    _reads_blocks = False
-
     @abstractmethod
     def _fit_model(self, X, Y, form, device, rng, checkpoint):
         """Fit on CSR X and indicator Y; return the fitted attributes in a dict.
@@ -350,8 +347,6 @@ class BaseXMCClassifier(
         check_consistent_length(X, Y)
         if reset and not form.is_single_label:
             _warn_constant_labels(Y)
-        if not self._reads_blocks:
-            return sp.csr_array(X), sp.csr_array(Y, dtype=np.float32), form
         return X, MappedCSR(Y), form
 
     def _held_out_rows(self, n_samples, rng):
