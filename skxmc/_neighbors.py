@@ -265,8 +265,9 @@ def _unit_columns(keys, span):
     n_columns = keys.shape[1]
     counts = sum(np.bincount(keys[p].indices, minlength=n_columns) for p in parts)
     indptr = np.append(0, np.cumsum(counts))
+    indptr = indptr.astype(sp.get_index_dtype(maxval=indptr[-1]))
     data = np.empty(indptr[-1], dtype=np.float32)
-    indices = np.empty(indptr[-1], dtype=np.int32)
+    indices = np.empty(indptr[-1], dtype=indptr.dtype)
     free = indptr[:-1].copy()  # where each column goes on
     for part in parts:
         block = sp.csc_array(_unit_rows(keys[part]))

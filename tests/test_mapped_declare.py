@@ -106,6 +106,7 @@ def test_input_rows_are_copied_a_few_at_a_time(problem, monkeypatch):
         expected = part / np.sqrt(part.power(2).sum(axis=1))[:, None]
         np.testing.assert_allclose(shard.toarray(), expected.toarray(), rtol=1e-6)
         assert shard.has_canonical_format
+        assert shard.indices.dtype == shard.indptr.dtype == np.int32
     for a, b in zip(SparseNeighborIndex(X[rows]).shards, filled, strict=True):
         for name in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
