@@ -151,6 +151,10 @@ class DECLAREClassifier(BaseXMCClassifier):
     rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
     scores are estimates of probabilities.
 
+    Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
+    and has in memory what the model holds of each: a code, the labels, and with
+    `input_weight` the row of X. Only compression="neighbors" reads all of y.
+
     The paper's own setting is ``DECLAREClassifier(n_components=100, ridge_alpha=None,
     keys="exact", similarity="dot", sharpening=1, n_neighbors=25, decoder="neighbors",
     input_weight=0, hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128,
