@@ -28,9 +28,6 @@ class CheckedData:
     warm_start: bool
     _form: TargetForm
 
-    # Whether `_fit_model` reads a `MappedCSR` in blocks, and keeps none of its rows.
-    _reads_blocks = False
-
     def _validate_fit_data(self, X, y, *, reset=True, form=None):
         """Return canonical X, indicator Y and the form of y, or in the form given."""
         _nn.check_callbacks(self.callbacks or ())
@@ -73,8 +70,6 @@ class CheckedData:
         check_consistent_length(X, Y)
         if reset and not form.is_single_label:
             _warn_constant_labels(Y)
-        if not self._reads_blocks:
-            return sp.csr_array(X), sp.csr_array(Y, dtype=np.float32), form
         return X, MappedCSR(Y), form
 
     def _form_to_keep(self):

@@ -1,20 +1,12 @@
 """Compressing a sparse label matrix into short dense codes, one a row."""
 
-from functools import partial
-
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._mapped import CodedRows, csr_blocks, is_mapped
+from skxmc._label_svd import column_blocks, svd_codes, top_eigenpairs, weigh_columns
+from skxmc._mapped import CodedRows, count_columns, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
 from skxmc._ridge import fit_ridge
-
-_N_OVERSAMPLES = 10
-_N_POWER_ITERATIONS = 5
-# Columns of an (n_labels, ...) temporary in a product with Y Y^T: with millions of
-# labels, all columns at once would be larger than the result.
-_BLOCK_COLUMNS = 8
-_TINY = np.finfo(np.float32).tiny
 
 
 def compress_labels(
@@ -27,7 +19,8 @@ def compress_labels(
     X : csr_array of shape (n_samples, n_features), float32
         Input rows, for "predictable".
     Y : csr_array of shape (n_samples, n_labels), float32
-        Label indicator.
+        Label indicator. "neighbors" reads a `MappedCSR` into memory: it seeks the code
+        of each row by itself.
     n_components : int
         Length of a code, cut to the number of rows or labels.
     method : {"svd", "predictable", "neighbors"}
@@ -43,64 +36,28 @@ def compress_labels(
     Returns
     -------
     codes : ndarray or CodedRows of shape (n_samples, n_components), float32
-        With root mean square 1 over all entries (or 0, if Y is).
+        With root mean square 1 over all entries (or 0, if Y is). `CodedRows` where they
+        are the product of a `MappedCSR` and a matrix.
     """
+    if method == "neighbors":
+        Y = sp.csr_array(Y, dtype=np.float32)
+    weights = None
     if rare_label_weight:
-        counts = np.bincount(Y.indices, minlength=Y.shape[1])
-        weights = np.maximum(counts, 1) ** -float(rare_label_weight)
-        Y = (Y @ sp.diags_array(weights.astype(np.float32))).tocsr()
+        weights = np.maximum(count_columns(Y), 1) ** -float(rare_label_weight)
+        weights = weights.astype(np.float32)
     if method == "predictable":
-        codes = predictable_codes(X, Y, n_components, alpha, random_state)
+        codes = predictable_codes(X, Y, n_components, alpha, random_state, weights)
     else:
-        codes = svd_codes(Y, n_components, random_state)
+        codes = svd_codes(Y, n_components, random_state, weights)
+    if method == "neighbors":
+        codes = neighbor_codes(weigh_columns(Y, weights), codes)
     if is_mapped(Y):
         return codes.scaled_to_unit()
-    if method == "neighbors":
-        codes = neighbor_codes(Y, codes)
     rms = np.sqrt(np.mean(codes**2, dtype=np.float64))
     return codes / np.float32(rms) if rms > 0 else codes
 
 
-def svd_codes(Y, n_components, random_state):
-    """Compute U_c Sigma_c of the truncated SVD of Y.
-
-    These are the codes with the closest inner products,
-    ``argmin ||Y Y^T - Z Z^T||`` over Z of rank c. Randomised subspace iteration on
-    ``Y Y^T`` (Halko et al. 2011), or on ``Y^T Y`` where there are fewer labels than
-    rows, never holds more than a few arrays of min(n, L) x c, and of n x c. Of a
-    `MappedCSR`, the latter in blocks, and nothing is as long as the rows are many.
-
-    Parameters
-    ----------
-    Y : csr_array of shape (n_samples, n_labels)
-        Label matrix.
-    n_components : int
-        Number of singular vectors.
-    random_state : numpy RandomState
-        Source of the random start.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples, c), float32, or CodedRows of a `MappedCSR`
-        Columns ordered by singular value, c = min(n_components, n, L) at most.
-    """
-    by_label = is_mapped(Y) or Y.shape[1] < Y.shape[0]
-    A = Y.T.tocsr() if by_label and not is_mapped(Y) else Y
-    size = Y.shape[1] if by_label else Y.shape[0]
-    c = min(n_components, *Y.shape)
-    start = np.empty((size, min(c + _N_OVERSAMPLES, size)), dtype=np.float32)
-    for block in _column_blocks(start):  # numpy draws float64, twice as large
-        start[:, block] = random_state.standard_normal(start[:, block].shape)
-    product = _mapped_gram_product if is_mapped(Y) else _gram_product
-    values, vectors = _top_eigenpairs(partial(product, A), start, c)
-    if is_mapped(Y):
-        return CodedRows(Y, vectors)
-    if by_label:
-        return Y @ vectors  # Y V = U Sigma
-    return vectors * np.sqrt(values)
-
-
-def predictable_codes(X, Y, n_components, alpha, random_state):
+def predictable_codes(X, Y, n_components, alpha, random_state, weights=None):
     """Compute label codes that ridge regression on X predicts well.
 
     Of twice as many SVD codes, keeps the directions r of largest
@@ -120,14 +77,19 @@ def predictable_codes(X, Y, n_components, alpha, random_state):
         Penalty of the ridge regression, see `fit_ridge`.
     random_state : numpy RandomState
         Source of the random start of the SVD.
+    weights : ndarray of shape (n_labels,), float32, or None, default=None
+        What the columns of Y are multiplied with first.
 
     Returns
     -------
-    codes : ndarray of shape (n_samples, c), float32
+    codes : ndarray of shape (n_samples, c), float32, or CodedRows of a `MappedCSR`
     """
-    wide = svd_codes(Y, 2 * n_components, random_state)
+    wide = svd_codes(Y, 2 * n_components, random_state, weights)
     weight, bias = fit_ridge(X, wide, alpha)
-    product = (wide.T @ (X @ weight + bias)).astype(np.float64)
+    product = sum(
+        (wide[span].T @ (block @ weight + bias)).astype(np.float64)
+        for span, block in csr_blocks(X)
+    )
     directions = np.linalg.eigh(product + product.T)[1]
     return wide @ directions[:, : -n_components - 1 : -1].astype(np.float32)
 
@@ -183,7 +145,7 @@ def neighbor_codes(
             kept = (1 - fidelity) * (Z @ (Z.T @ V))
             return kept + fidelity * (codes @ (codes.T @ V)) + S @ V
 
-        values, vectors = _top_eigenpairs(matrix, Z, Z.shape[1], n_iter=2)
+        values, vectors = top_eigenpairs(matrix, Z, Z.shape[1], n_iter=2)
         Z = vectors * np.sqrt(values)
     return Z
 
@@ -197,7 +159,7 @@ def linear_decoder(Y, codes):
     ----------
     Y : csr_array of shape (n_samples, n_labels)
         Label matrix.
-    codes : ndarray of shape (n_samples, n_components), float32
+    codes : ndarray or CodedRows of shape (n_samples, n_components), float32
         Codes of its rows.
 
     Returns
@@ -205,73 +167,29 @@ def linear_decoder(Y, codes):
     decoder : ndarray of shape (n_labels, n_components), float32
     """
     inverse = _inverse_gram(codes)
-    decoder = np.empty((Y.shape[1], codes.shape[1]), dtype=np.float32)
-    for block in _column_blocks(decoder):
-        decoder[:, block] = Y.T @ (codes @ inverse[:, block])
+    decoder = np.zeros((Y.shape[1], codes.shape[1]), dtype=np.float32)
+    for span, block in csr_blocks(Y):
+        own = codes[span]
+        for some in column_blocks(decoder):
+            decoder[:, some] += block.T @ (own @ inverse[:, some])
     return decoder
 
 
 def project_labels(Y, decoder):
-    """Compute codes of new label rows, ``min ||Y - codes D^T||`` over the codes."""
-    return (Y @ decoder) @ _inverse_gram(decoder)
+    """Compute codes of new label rows, ``min ||Y - codes D^T||`` over the codes.
+
+    Of a `MappedCSR` they are `CodedRows`.
+    """
+    codes = CodedRows(Y, decoder) if is_mapped(Y) else Y @ decoder
+    return codes @ _inverse_gram(decoder)
 
 
 def _inverse_gram(A):
-    gram = (A.T @ A).astype(np.float64)
+    gram = A.gram() if isinstance(A, CodedRows) else A.T @ A
+    gram = gram.astype(np.float64)
     # A drop of ridge, for columns that depend on each other.
     gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) / len(gram) + 1e-30
     return np.linalg.inv(gram).astype(np.float32)
-
-
-def _gram_product(A, Q):
-    """Compute ``A (A^T Q)`` without an (n_columns, n_columns_of_Q) temporary."""
-    out = np.empty_like(Q)
-    for block in _column_blocks(Q):
-        out[:, block] = A @ (A.T @ Q[:, block])
-    return out
-
-
-def _mapped_gram_product(Y, Q):
-    """Compute ``Y^T (Y Q)`` in one pass over the rows of Y."""
-    out = np.zeros_like(Q)
-    for _, block in csr_blocks(Y):
-        out += block.T @ (block @ Q)
-    return out
-
-
-def _column_blocks(A):
-    """Yield slices of at most `_BLOCK_COLUMNS` columns."""
-    for start in range(0, A.shape[1], _BLOCK_COLUMNS):
-        yield slice(start, start + _BLOCK_COLUMNS)
-
-
-def _top_eigenpairs(matrix, start, n_pairs, n_iter=_N_POWER_ITERATIONS):
-    """Return the largest eigenvalues, descending, and eigenvectors of a symmetric map.
-
-    Subspace iteration with a Rayleigh-Ritz step at the end. Negative values become 0.
-    """
-    Q = start
-    for _ in range(n_iter):
-        Q = matrix(_orthonormalize(Q))
-    Q = _orthonormalize(_orthonormalize(Q))
-    values, rotation = np.linalg.eigh((Q.T @ matrix(Q)).astype(np.float64))
-    best = np.argsort(-values)[:n_pairs]
-    values = np.maximum(values[best], 0).astype(np.float32)
-    return values, Q @ rotation[:, best].astype(np.float32)
-
-
-def _orthonormalize(A):
-    """Return a basis of the columns of A, orthonormal but for rounding.
-
-    By the eigenvectors of the Gram matrix: mostly matrix products, several times as
-    fast as a QR decomposition; applied twice it is as exact.
-    """
-    gram = (A.T @ A).astype(np.float64)
-    scale = 1 / np.sqrt(np.maximum(np.diag(gram), _TINY))  # to columns of norm 1
-    values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
-    # Columns that depend on others leave eigenvalues of rounding size, of either sign.
-    rotation = scale[:, None] * vectors / np.sqrt(np.maximum(values, 1e-6))
-    return A @ rotation.astype(A.dtype)
 
 
 def _neighbor_pairs(Y, n_neighbors, max_frequency, block_rows=1024):

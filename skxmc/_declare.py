@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
+from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
 from skxmc._memory import array_bytes, layer_bytes, ridge_bytes, svd_bytes
@@ -155,6 +156,10 @@ class DECLAREClassifier(BaseXMCClassifier):
     rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
     scores are estimates of probabilities.
 
+    Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
+    and has in memory what the model holds of each: a code, the labels, and with
+    `input_weight` the row of X. Only compression="neighbors" reads all of y.
+
     The paper's own setting is ``DECLAREClassifier(n_components=100, ridge_alpha=None,
     keys="exact", similarity="dot", sharpening=1, n_neighbors=25, decoder="neighbors",
     input_weight=0, hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128,
@@ -289,14 +294,14 @@ class DECLAREClassifier(BaseXMCClassifier):
         keys = codes[store.key_rows] if self.keys == "exact" else None
         del codes  # as large as the keys that take their place
         index = NeighborIndex(
-            encoder(X[store.key_rows]) if keys is None else keys,
+            encoder(SelectedRows(X, store.key_rows)) if keys is None else keys,
             similarity=self.similarity,
             kind=self.index,
             n_neighbors=self.n_neighbors,
         )
         input_index = None
         if self.input_weight:
-            input_index = SparseNeighborIndex(X[store.rows])
+            input_index = SparseNeighborIndex(SelectedRows(X, store.rows))
         return {
             "n_components_": n_components,
             "compression_ratio_": n_components / Y.shape[1],
@@ -364,7 +369,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             svd,
             codes + ridge,
             codes + network + decoder + optimizer,
-            model + rows,  # normalised, then turned into columns
+            model,
         )
         return model, peak
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from skxmc._centroids import label_centroids
-from skxmc._compression import svd_codes
+from skxmc._label_svd import svd_codes
 from skxmc._mapped import count_columns
 
 _N_ITERATIONS = 8

@@ -193,19 +193,29 @@ class CodedRows:
         self.shape = Y.shape[0], vectors.shape[1]
 
     def __getitem__(self, key):
-        """Return ``(Y @ vectors)[rows, columns]`` for a slice of rows and columns."""
-        rows, columns = key
-        return rows_of(self.Y, rows) @ self.vectors[:, columns]
+        """Return ``(Y @ vectors)[key]``, for rows (and a slice of columns, if any)."""
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        if isinstance(rows, slice):
+            return rows_of(self.Y, rows) @ self.vectors[:, columns]
+        return self.Y[rows].astype(np.float32, copy=False) @ self.vectors[:, columns]
+
+    def __matmul__(self, A):
+        """Return ``(Y @ vectors) @ A``, computed where it is read as well."""
+        return CodedRows(self.Y, self.vectors @ A)
 
     def mean(self, axis=0, dtype=np.float64):
         """Return the mean row: ndarray of shape (n_components,)."""
         return count_columns(self.Y).astype(dtype) @ self.vectors / self.shape[0]
 
+    def gram(self):
+        """Return the inner products of the columns: (n_components, n_components)."""
+        return sum((part.T @ part).astype(np.float64) for part in self._blocks())
+
     def scaled_to_unit(self):
         """Return these rows with a root mean square of 1 over all entries, if any."""
-        squares = sum(
-            np.square(block @ self.vectors).sum(dtype=np.float64)
-            for _, block in csr_blocks(self.Y)
-        )
+        squares = sum(np.square(part).sum(dtype=np.float64) for part in self._blocks())
         rms = np.float32(np.sqrt(squares / max(1, self.shape[0] * self.shape[1])))
         return CodedRows(self.Y, self.vectors / rms) if rms > 0 else self
+
+    def _blocks(self):
+        return (block @ self.vectors for _, block in csr_blocks(self.Y))

@@ -200,8 +200,6 @@ class MultiHeadEncodingClassifier(
     (200, 3)
     """
 
-    _reads_blocks = True
-
     _stored_fields = {
         "variant_": "str",
         "head_sizes_": "tuple int",

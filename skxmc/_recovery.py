@@ -1,10 +1,9 @@
 """From neighbours of a code back to labels."""
 
-from itertools import pairwise
-
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._mapped import MappedCSR, count_columns, csr_blocks
 from skxmc._pairs import pair_products
 from skxmc._topk import fill_ranking, topk_csr
 
@@ -15,7 +14,7 @@ class LabelStore:
     Parameters
     ----------
     Y : csr_array of shape (n_samples, n_labels), canonical
-        Label indicator of the training rows.
+        Label indicator of the training rows; a `MappedCSR` is read in blocks.
     key_per_set : bool
         Whether one key stands for all rows with the same labels, or each row has its
         own. Rows without labels have none.
@@ -36,7 +35,7 @@ class LabelStore:
 
     def __init__(self, Y, *, key_per_set):
         first, set_of_row = unique_label_rows(Y)
-        self.sets = Y[first]
+        self.sets = Y[first].astype(np.float32, copy=False)
         # Without any label, one row that votes for nothing leaves something to search.
         has_label = np.diff(Y.indptr) > 0
         self.rows = np.flatnonzero(has_label) if has_label.any() else np.arange(1)
@@ -45,8 +44,7 @@ class LabelStore:
         self.set_of_key = set_of_row[self.key_rows]
         sizes = np.bincount(set_of_row)[self.set_of_key]
         self.count_of_key = sizes if key_per_set else np.ones_like(sizes)
-        frequency = np.bincount(Y.indices, minlength=Y.shape[1])
-        self.by_frequency = np.argsort(-frequency, kind="stable")
+        self.by_frequency = np.argsort(-count_columns(Y), kind="stable")
         for name, numbers in vars(self).items():
             if name != "sets":
                 setattr(self, name, numbers.astype(np.int32))
@@ -211,9 +209,32 @@ def unique_label_rows(Y):
         Row of Y where each label set occurs first, in order of occurrence.
     label_row : ndarray of shape (n_samples,), intp
         Which of them each row of Y has.
+
+    Notes
+    -----
+    Labels are given random numbers of 128 bits, and label sets are told apart by their
+    sums: two of a million million sets have the same one with a probability of 1e-15.
     """
-    numbers: dict[bytes, int] = {}
-    keys = (Y.indices[start:stop].tobytes() for start, stop in pairwise(Y.indptr))
-    label_row = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
-    first = np.unique(label_row, return_index=True)[1]
-    return first, label_row
+    sums = _random_sums(Y)
+    order = np.lexsort(sums)  # stable: equal rows by number
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = (sums[:, order[1:]] != sums[:, order[:-1]]).any(axis=0)
+    first = order[is_first]
+    by_occurrence = np.argsort(first)
+    number = np.empty_like(first)
+    number[by_occurrence] = np.arange(len(first))
+    label_row = np.empty_like(order)
+    label_row[order] = number[np.cumsum(is_first) - 1]
+    return first[by_occurrence], label_row
+
+
+def _random_sums(Y):
+    """Add up random numbers of the labels of each row: shape (2, n_samples), uint64."""
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(2**64, size=(Y.shape[1], 2), dtype=np.uint64)
+    sums = np.empty((2, Y.shape[0]), dtype=np.uint64)
+    for span, block in csr_blocks(MappedCSR(Y)):  # in blocks, wherever it lies
+        ones = np.ones(block.nnz, dtype=np.uint64)
+        pattern = sp.csr_array((ones, block.indices, block.indptr), shape=block.shape)
+        sums[:, span] = (pattern @ numbers).T
+    return sums

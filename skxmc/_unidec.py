@@ -231,8 +231,6 @@ class UniDECClassifier(
     (50, 256)
     """
 
-    _reads_blocks = True
-
     _stored_fields = {
         "temperature_": "float",
         "index_recall_": "float",

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import skxmc._centroids
 import skxmc._mapped
-from skxmc import MultiHeadEncodingClassifier, UniDECClassifier
+from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc.datasets import load_mapped, make_xmc_classification, write_mapped
 
 pytestmark = pytest.mark.skipif(
@@ -26,6 +26,8 @@ MODELS = [
     UniDECClassifier(
         embedding_size=4, max_epochs=2, refresh_every=1, random_state=0, **SMALL
     ),
+    # Without the rows of X, which the model otherwise holds.
+    DECLAREClassifier(input_weight=0.0, max_epochs=1, random_state=0, **SMALL),
 ]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 

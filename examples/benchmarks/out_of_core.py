@@ -28,6 +28,8 @@ from skxmc.datasets import load_mapped, make_xmc_classification, write_mapped
 
 NARROW = {"n_components": 32, "hidden_layer_sizes": (64,), "max_epochs": 1}
 SETTINGS = {
+    # Otherwise the model holds the rows of X, and faiss a copy of the codes.
+    "DECLAREClassifier": {"n_components": 32, "input_weight": 0.0, "index": "exact"},
     "MultiHeadEncodingClassifier": NARROW,
     "UniDECClassifier": NARROW | {"embedding_size": 64},
 }

@@ -10,6 +10,8 @@ from skxmc._neighbors._exact import Ranking
 
 # Sparse keys compared at once: with 64 queries 16 MiB of similarities.
 _SHARD_KEYS = 2**16
+# Sparse keys that are copied at once: with 100 values each, 10 MiB and their places.
+_COPIED_KEYS = 2**12
 
 
 class SparseNeighborIndex:
@@ -19,13 +21,13 @@ class SparseNeighborIndex:
 
     Parameters
     ----------
-    keys : csr_array of shape (n_keys, n_features), float32
-        The rows to search; copied. Zero rows have similarity 0.
+    keys : csr_array or SelectedRows of shape (n_keys, n_features), float32
+        The rows to search; copied, a few at a time. Zero rows have similarity 0.
     """
 
     def __init__(self, keys):
         self.shards = [
-            sp.csc_array(_unit_rows(keys[start : start + _SHARD_KEYS]))
+            _unit_columns(keys, range(start, min(start + _SHARD_KEYS, keys.shape[0])))
             for start in range(0, keys.shape[0], _SHARD_KEYS)
         ]
 
@@ -111,3 +113,27 @@ def _unit_rows(X):
     scale = 1 / np.where(norms > 0, norms, 1)
     data = X.data * np.repeat(scale, np.diff(X.indptr))
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+
+
+def _unit_columns(keys, span):
+    """Return a range of the rows, at unit length, as a csc_array.
+
+    Filled in place from a few rows at a time: beside the result, no more is made.
+    """
+    starts = range(span.start, span.stop, _COPIED_KEYS)
+    parts = [slice(start, min(start + _COPIED_KEYS, span.stop)) for start in starts]
+    n_columns = keys.shape[1]
+    counts = sum(np.bincount(keys[p].indices, minlength=n_columns) for p in parts)
+    indptr = np.append(0, np.cumsum(counts))
+    indptr = indptr.astype(sp.get_index_dtype(maxval=indptr[-1]))
+    data = np.empty(indptr[-1], dtype=np.float32)
+    indices = np.empty(indptr[-1], dtype=indptr.dtype)
+    free = indptr[:-1].copy()  # where each column goes on
+    for part in parts:
+        block = sp.csc_array(_unit_rows(keys[part]))
+        counts = np.diff(block.indptr)
+        places = np.repeat(free - block.indptr[:-1], counts) + np.arange(block.nnz)
+        data[places] = block.data
+        indices[places] = block.indices + (part.start - span.start)
+        free += counts
+    return sp.csc_array((data, indices, indptr), shape=(len(span), n_columns))
