@@ -51,7 +51,7 @@ class BaseXMCClassifier(
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -209,6 +209,13 @@ class BaseXMCClassifier(
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else names[x.indices]
 
+    def _n_epochs(self, n_samples):
+        """Return `max_epochs`, or what it is for so many rows by default."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_batches = -(-n_samples // self.batch_size)
+        return max(self._least_epochs, -(-self._least_steps // n_batches))
+
     def _is_shared(self):
         """Tell whether other processes train this model too."""
         return self.distributed and _nn.join_processes()[1] > 1
@@ -279,7 +286,7 @@ class BaseXMCClassifier(
         return _nn.train(
             module,
             training,
-            max_epochs=max_epochs or self.max_epochs,
+            max_epochs=max_epochs or self._n_epochs(len(training)),
             batch_size=self.batch_size,
             lr=self.lr,
             weight_decay=self.weight_decay,

@@ -207,6 +207,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "decoder": [StrOptions({"blend", "neighbors", "linear"})],
         "linear_weight": [Interval(Real, 0, 1, closed="both")],
         "input_weight": [Interval(Real, 0, 1, closed="both")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
     }
 

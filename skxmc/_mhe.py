@@ -93,8 +93,9 @@ class MultiHeadEncodingClassifier(
         SWA). Not together with `early_stopping`.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
-    max_epochs : int, default=7
-        Passes over the training rows.
+    max_epochs : int or None, default=None
+        Passes over the training rows. By default 7, or of few rows as many as make 200
+        steps.
     batch_size : int, default=128
         Rows in a training step.
     lr : float, default=0.005
@@ -200,6 +201,8 @@ class MultiHeadEncodingClassifier(
     (200, 3)
     """
 
+    _least_epochs, _least_steps = 7, 200
+
     _stored_fields = {
         "variant_": "str",
         "head_sizes_": "tuple int",
@@ -242,7 +245,7 @@ class MultiHeadEncodingClassifier(
         init=None,
         average_weights=False,
         dropout=0.5,
-        max_epochs=7,
+        max_epochs=None,
         batch_size=128,
         lr=5e-3,
         weight_decay=0.0,
@@ -304,7 +307,8 @@ class MultiHeadEncodingClassifier(
             ranking = _nn.Encoder(module, device).rank(X[rows], 1)
             return precision_at_k(targets[rows], ranking, k=1)
 
-        averaging = _nn.AverageWeights(first=self.max_epochs // 2 + 1)
+        n_epochs = self._n_epochs(X_train.shape[0])
+        averaging = _nn.AverageWeights(first=n_epochs // 2 + 1)
         extra = [averaging] if self.average_weights else []
         history = self._train(
             *(net, X, targets, held_out, precision, device, rng),

@@ -120,8 +120,9 @@ class UniDECClassifier(
         dense (n, d); a copy of it is trained.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
-    max_epochs : int, default=4
-        Passes over the training rows.
+    max_epochs : int or None, default=None
+        Passes over the training rows. By default 4, or of few rows as many as make 100
+        steps.
     batch_size : int, default=256
         Rows in a training step.
     lr : float, default=0.005
@@ -231,6 +232,8 @@ class UniDECClassifier(
     (50, 256)
     """
 
+    _least_epochs, _least_steps = 4, 100
+
     _stored_fields = {
         "temperature_": "float",
         "index_recall_": "float",
@@ -290,7 +293,7 @@ class UniDECClassifier(
         hidden_layer_sizes=(512,),
         encoder=None,
         dropout=0.5,
-        max_epochs=4,
+        max_epochs=None,
         batch_size=256,
         lr=5e-3,
         classifier_lr=None,

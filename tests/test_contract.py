@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from skxmc import MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc._nn._threads import StepThreads
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
@@ -356,3 +357,20 @@ def test_parameters_are_the_same_set_of_words(estimator):
         "random_state", "verbose",
     }  # fmt: skip
     assert shared <= set(inspect.signature(type(estimator)).parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_samples", "n_epochs"),
+    [
+        # Three batches of 128, or two of 256.
+        (MultiHeadEncodingClassifier, 300, 67),
+        (UniDECClassifier, 300, 50),
+        (MultiHeadEncodingClassifier, 3713, 7),
+        (UniDECClassifier, 6145, 4),
+    ],
+)
+def test_few_rows_are_passed_over_more_often_by_default(kind, n_samples, n_epochs):
+    X, Y = make_xmc_classification(n_samples, 40, 10, random_state=0)
+    model = kind(hidden_layer_sizes=(8,), n_components=4, random_state=0)
+    assert model.fit(X, Y).n_iter_ == n_epochs
+    assert model.set_params(max_epochs=2).fit(X, Y).n_iter_ == 2
