@@ -94,7 +94,7 @@ class MultiHeadEncodingClassifier(
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
     max_epochs : int or None, default=None
-        Passes over the training rows. By default 7, or of few rows as many as make 200
+        Passes over the training rows. By default 7, or of few rows as many as make 150
         steps.
     batch_size : int, default=128
         Rows in a training step.
@@ -201,7 +201,7 @@ class MultiHeadEncodingClassifier(
     (200, 3)
     """
 
-    _least_epochs, _least_steps = 7, 200
+    _least_epochs, _least_steps = 7, 150
 
     _stored_fields = {
         "variant_": "str",

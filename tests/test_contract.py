@@ -363,10 +363,10 @@ def test_parameters_are_the_same_set_of_words(estimator):
     ("kind", "n_samples", "n_epochs"),
     [
         # Three batches of 128, or two of 256.
-        (MultiHeadEncodingClassifier, 300, 67),
-        (UniDECClassifier, 300, 50),
-        (MultiHeadEncodingClassifier, 3713, 7),
-        (UniDECClassifier, 6145, 4),
+        (MultiHeadEncodingClassifier, 300, 50),
+        (UniDECClassifier, 300, 25),
+        (MultiHeadEncodingClassifier, 2689, 7),
+        (UniDECClassifier, 3073, 4),
     ],
 )
 def test_few_rows_are_passed_over_more_often_by_default(kind, n_samples, n_epochs):
