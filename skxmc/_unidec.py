@@ -121,7 +121,7 @@ class UniDECClassifier(
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.
     max_epochs : int or None, default=None
-        Passes over the training rows. By default 4, or of few rows as many as make 50
+        Passes over the training rows. By default 4, or of few rows as many as make 20
         steps.
     batch_size : int, default=256
         Rows in a training step.
@@ -232,7 +232,7 @@ class UniDECClassifier(
     (50, 256)
     """
 
-    _least_epochs, _least_steps = 4, 50
+    _least_epochs, _least_steps = 4, 20
 
     _stored_fields = {
         "temperature_": "float",

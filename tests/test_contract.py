@@ -364,9 +364,9 @@ def test_parameters_are_the_same_set_of_words(estimator):
     [
         # Three batches of 128, or two of 256.
         (MultiHeadEncodingClassifier, 300, 50),
-        (UniDECClassifier, 300, 25),
+        (UniDECClassifier, 300, 10),
         (MultiHeadEncodingClassifier, 2689, 7),
-        (UniDECClassifier, 3073, 4),
+        (UniDECClassifier, 1025, 4),
     ],
 )
 def test_few_rows_are_passed_over_more_often_by_default(kind, n_samples, n_epochs):
