@@ -99,6 +99,9 @@ class BaseXMCClassifier(
             if self.warm_start:
                 self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
+            goes_on = self.warm_start and hasattr(self, "_encoder")
+            self._keep_balance(X, goes_on=goes_on)
+            X = self._balanced(X)
             device = self._join_processes()
             problem = partial(describe_problem, self, X, Y, form)
             opened = open_checkpoint(self.checkpoint, self.random_state, problem)
