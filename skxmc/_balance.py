@@ -102,6 +102,8 @@ def fit_balance(X):
     if _is_dense(n_stored / n, d) and 2 * (mean @ mean) > energy.sum():
         variance = np.maximum(energy - mean**2, 0)
         variance[variance <= _ROUNDING * energy] = 0
+        if not variance.any():
+            return None  # all rows are alike
         scale = np.where(variance > 0, cap_scales(variance), 0)
         return Balance(scale.astype(np.float32), mean.astype(np.float32), norm)
     scale = cap_scales(energy)
