@@ -23,7 +23,13 @@ from skxmc.export import to_onnx
 from skxmc.inspection import feature_contributions
 from skxmc.metrics import precision_at_k
 
-FAST = {"max_epochs": 6, "batch_size": 64, "lr": 0.01, "random_state": 0}
+FAST = {
+    "hidden_layer_sizes": (64,),
+    "max_epochs": 6,
+    "batch_size": 64,
+    "lr": 0.01,
+    "random_state": 0,
+}
 MODELS = [
     DECLAREClassifier(random_state=0),
     MultiHeadEncodingClassifier(**FAST),
