@@ -83,7 +83,8 @@ def fit_balance(X):
     Rows are centred where they are mostly dense, and more than half of their mean
     square is that of the mean row. Of the columns, those that have more than 5 % of the
     sum over all (of few columns, more than 1.5 equal shares) are shrunk to that share:
-    of the variances where rows are centred, else of the mean squares.
+    of the variances where rows are centred, else of the mean squares. All others keep
+    their scale.
 
     Parameters
     ----------
@@ -104,7 +105,9 @@ def fit_balance(X):
         variance[variance <= _ROUNDING * energy] = 0
         if not variance.any():
             return None  # all rows are alike
-        scale = np.where(variance > 0, cap_scales(variance), 0)
+        # Constants say nothing, whatever they are in other rows; empty columns may.
+        is_constant = (variance == 0) & (mean != 0)
+        scale = np.where(is_constant, 0, cap_scales(variance))
         return Balance(scale.astype(np.float32), mean.astype(np.float32), norm)
     scale = cap_scales(energy)
     if (scale == 1).all():

@@ -78,7 +78,8 @@ class BaseXMCClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
-            Input rows; any sparse format. Converted to float32.
+            Input rows; any sparse format. Converted to float32. Columns, or a mean,
+            that would outweigh all else are brought down, see the user guide.
         y : {array-like, sparse matrix or array}
             Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label
             a row, shape (n_samples,). Its container is that of the predictions.

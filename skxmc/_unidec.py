@@ -587,8 +587,9 @@ class UniDECClassifier(
     def partial_fit(self, X, y, classes=None):
         """Train one more epoch, on further rows.
 
-        The label features stay as they are. The learning rate rises and falls within
-        the call. No checkpoint is kept.
+        The label features stay as they are, as does what the rows of the first call
+        told of the scale of X. The learning rate rises and falls within the call. No
+        checkpoint is kept.
 
         Parameters
         ----------

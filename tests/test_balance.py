@@ -169,9 +169,10 @@ def test_a_common_factor_changes_nothing():
             np.testing.assert_allclose(other.scale, balance.scale, rtol=1e-3)
 
 
-def test_a_constant_column_of_centred_rows_says_nothing():
-    X = np.c_[FAR, np.full(600, 7)].astype(np.float32)
+def test_a_constant_column_of_centred_rows_says_nothing_but_an_empty_one_may():
+    X = np.c_[np.zeros(600), FAR, np.full(600, 7)].astype(np.float32)
     model = DECLAREClassifier(random_state=0).fit(X, CLASSES)
+    assert model._balance.scale[[0, -1]].tolist() == [1, 0]
     other = X.copy()
     other[:, -1] = 1e6
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(other))
