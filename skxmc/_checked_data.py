@@ -97,12 +97,14 @@ class CheckedData:
             X = _checked(self, X, reset=False)
         return _to_csr(X)
 
-    def _keep_balance(self, X, *, goes_on):
-        """Keep the map of rows that a fit to X needs, or goes on with."""
-        balance = getattr(self, "_balance", None) if goes_on else self._start_balance(X)
-        self.__dict__.pop("_balance", None)
-        if balance is not None:
-            self._balance = balance
+    def _balance_to_fit(self, X, *, goes_on):
+        """Return training rows as `_balanced` does; keep the map, if X needs one."""
+        if not goes_on:
+            self.__dict__.pop("_balance", None)
+            balance = self._start_balance(X)
+            if balance is not None:
+                self._balance = balance
+        return self._balanced(X)
 
     def _start_balance(self, X):
         """Return the map of rows for a new fit, or None."""

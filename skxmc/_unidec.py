@@ -611,8 +611,7 @@ class UniDECClassifier(
             self._validate_params()
             form = form_of(y, classes) if is_first else self._form
             X, Y, form = self._validate_fit_data(X, y, reset=is_first, form=form)
-            self._keep_balance(X, goes_on=not is_first)
-            X = self._balanced(X)
+            X = self._balance_to_fit(X, goes_on=not is_first)
             fitted = self._fit_network(
                 *(X, Y, form, self._join_processes(), self._start_rng()),
                 goes_on=not is_first,
