@@ -364,7 +364,7 @@ class MultiHeadEncodingClassifier(
     def _start_balance(self, X):
         if self.init is None:
             return super()._start_balance(X)
-        return getattr(fitted_source(self.init), "_balance", None)
+        return getattr(_unfrozen(self.init), "_balance", None)
 
     def _choose_variant(self, is_single_label):
         if self.variant != "auto":
@@ -483,18 +483,7 @@ class MultiHeadEncodingClassifier(
 
 def features_of(init, n_features):
     """Return a copy of the features that the fitted estimator `init` has learned."""
-    features = fitted_source(init)._encoder.module.features
-    if features.n_features != n_features:
-        raise ValueError(
-            f"init was fitted on {features.n_features} features, but X has "
-            f"{n_features}; fit it on the same columns."
-        )
-    return copy.deepcopy(features)
-
-
-def fitted_source(init):
-    """Return the estimator that `init` is or freezes, once it is seen to be fitted."""
-    source = init.estimator if isinstance(init, FrozenEstimator) else init
+    source = _unfrozen(init)
     if not isinstance(source, MultiHeadEncodingClassifier):
         raise ValueError(
             f"init={init!r} is a {type(source).__name__}; pass a fitted "
@@ -506,4 +495,14 @@ def fitted_source(init):
             "it in sklearn.frozen.FrozenEstimator."
         )
     source._check_trainable()
-    return source
+    features = source._encoder.module.features
+    if features.n_features != n_features:
+        raise ValueError(
+            f"init was fitted on {features.n_features} features, but X has "
+            f"{n_features}; fit it on the same columns."
+        )
+    return copy.deepcopy(features)
+
+
+def _unfrozen(init):
+    return init.estimator if isinstance(init, FrozenEstimator) else init
