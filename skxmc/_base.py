@@ -109,7 +109,11 @@ class BaseXMCClassifier(
                 rng = self._start_rng() if checkpoint is None else checkpoint.rng
                 fitted = self._fit_model(X, Y, form, device, rng, checkpoint)
         self.__dict__.pop("storage_", None)
+        # In one order, whatever was fitted before: equal models have equal pickles.
+        balance = self.__dict__.pop("_balance", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
+        if balance is not None:
+            self._balance = balance
         return self
 
     def predict_topk(self, X, k=5):
