@@ -55,8 +55,8 @@ class Balance:
     def map_labels(self, features):
         """Map what labels are described by: unit rows, in the columns of X.
 
-        They take the length of rows first. Mostly empty ones, such as the name of a
-        column, are a direction: they have no part in the common mean.
+        They are mapped as if they had the length of rows. Mostly empty ones, such as
+        the name of a column, are directions: they have no part in the common mean.
 
         Parameters
         ----------
@@ -67,12 +67,14 @@ class Balance:
         features : csr_array of that shape
             Of unit length.
         """
-        rows = features * np.float32(self.norm)
-        sparse = Balance(self.scale, None, self.norm)
+        plain = Balance(self.scale, None, 1.0)
         if self.mean is None:
-            return normalize(sparse(rows), copy=False)
-        full = _is_dense(np.diff(rows.indptr), rows.shape[1])
-        parts = sparse(rows[~full]), self(rows[full])
+            return normalize(plain(features))
+        # The mean is brought to unit rows instead, whose squares are in no danger.
+        mean = (self.mean / self.norm).astype(np.float32)
+        centred = Balance(self.scale, mean, 1.0)
+        full = _is_dense(np.diff(features.indptr), features.shape[1])
+        parts = plain(features[~full]), centred(features[full])
         order = np.argsort(np.append(np.flatnonzero(~full), np.flatnonzero(full)))
         return normalize(sp.csr_array(sp.vstack(parts, format="csr"))[order])
 

@@ -262,9 +262,16 @@ def test_labels_are_described_in_the_columns_of_rows():
     mapped = balance.map_labels(labels)
     # Rows as far from 0 as the others are described like them; names are directions.
     rows = normalize(X) * np.float32(balance.norm)
-    assert abs(mapped[1:-11] - normalize(balance(rows))).max() < 1e-6
+    assert abs(mapped[1:-11] - normalize(balance(rows))).max() < 1e-5
     np.testing.assert_array_equal(mapped[[0]].toarray(), names[[0]].toarray())
     np.testing.assert_array_equal(mapped[-11:].toarray(), names[1:].toarray())
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e25])
+def test_labels_are_described_alike_whatever_unit_rows_have(factor):
+    labels = sp.csr_array(sp.vstack([normalize(as_csr(FAR)), as_csr(np.eye(12))]))
+    mapped = [fit_balance(as_csr(FAR * c)).map_labels(labels) for c in (1, factor)]
+    assert abs(mapped[0] - mapped[1]).max() < 1e-4
 
 
 def test_new_labels_are_found_among_rows_with_a_common_mean():
