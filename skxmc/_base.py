@@ -78,7 +78,8 @@ class BaseXMCClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
-            Input rows; any sparse format. Converted to float32.
+            Input rows; any sparse format. Converted to float32. Columns, or a mean,
+            that would outweigh all else are brought down, see the user guide.
         y : {array-like, sparse matrix or array}
             Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label
             a row, shape (n_samples,). Its container is that of the predictions.
@@ -99,6 +100,8 @@ class BaseXMCClassifier(
             if self.warm_start:
                 self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
+            goes_on = self.warm_start and hasattr(self, "_encoder")
+            X = self._balance_to_fit(X, goes_on=goes_on)
             device = self._join_processes()
             problem = partial(describe_problem, self, X, Y, form)
             opened = open_checkpoint(self.checkpoint, self.random_state, problem)
@@ -106,7 +109,11 @@ class BaseXMCClassifier(
                 rng = self._start_rng() if checkpoint is None else checkpoint.rng
                 fitted = self._fit_model(X, Y, form, device, rng, checkpoint)
         self.__dict__.pop("storage_", None)
+        # In one order, whatever was fitted before: equal models have equal pickles.
+        balance = self.__dict__.pop("_balance", None)
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
+        if balance is not None:
+            self._balance = balance
         return self
 
     def predict_topk(self, X, k=5):

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skxmc import _nn
+from skxmc._balance import fit_balance
 from skxmc._mapped import MappedCSR, check_mapped, count_columns, is_mapped
 from skxmc._targets import TargetForm, encode_known_targets, encode_targets
 from skxmc._validation import check_structure
@@ -78,6 +79,10 @@ class CheckedData:
         return form if self.warm_start and form and form.is_single_label else None
 
     def _check_X(self, X):
+        """Return the rows to predict as training saw them, see `_balanced`."""
+        return self._balanced(self._check_rows(X))
+
+    def _check_rows(self, X):
         """Return the rows to predict as canonical CSR, float32."""
         X = self._read(X)
         if is_mapped(X):
@@ -86,6 +91,27 @@ class CheckedData:
         if not _needs_no_check(self, X):
             X = _checked(self, X, reset=False)
         return _to_csr(X)
+
+    def _balance_to_fit(self, X, *, goes_on):
+        """Return training rows as `_balanced` does; keep the map, if X needs one."""
+        if not goes_on:
+            self.__dict__.pop("_balance", None)
+            balance = self._start_balance(X)
+            if balance is not None:
+                self._balance = balance
+        return self._balanced(X)
+
+    def _start_balance(self, X):
+        """Return the map of rows for a new fit, or None."""
+        return fit_balance(X)
+
+    def _balanced(self, X):
+        """Return rows in the form that everything but this class sees."""
+        balance = getattr(self, "_balance", None)
+        # Rows of other columns than a fit goes on with are refused after this.
+        if balance is None or len(balance.scale) != X.shape[1]:
+            return X
+        return balance(X)
 
     def _read(self, X, *, fitting=False):
         """Return X as numbers, whatever the estimator takes."""

@@ -21,11 +21,21 @@ class MappedCSR(sp.csr_array):
 
     Rows cut out of it are in memory, a plain `csr_array`. So is ``csr_array(self)``,
     of the same arrays.
+
+    Attributes
+    ----------
+    row_map : callable or None
+        What rows are put through when they are read, not in ``csr_array(self)``.
     """
+
+    row_map = None
 
     def __getitem__(self, key):
         """Return rows, in memory."""
-        return sp.csr_array(self)[key]
+        return self._mapped_rows(sp.csr_array(self)[key])
+
+    def _mapped_rows(self, rows):
+        return rows if self.row_map is None else self.row_map(rows)
 
 
 def is_mapped(*arrays):
@@ -62,7 +72,7 @@ def rows_of(M, span):
     first, last = int(indptr[0]), int(indptr[-1])
     data = M.data[first:last].astype(np.float32)  # a copy: files are read-only
     parts = data, M.indices[first:last], indptr - first
-    return sp.csr_array(parts, shape=(len(indptr) - 1, M.shape[1]))
+    return M._mapped_rows(sp.csr_array(parts, shape=(len(indptr) - 1, M.shape[1])))
 
 
 def read_ahead(M, span):

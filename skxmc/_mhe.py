@@ -363,6 +363,11 @@ class MultiHeadEncodingClassifier(
             )
         return codes, copy.deepcopy(net)
 
+    def _start_balance(self, X):
+        if self.init is None:
+            return super()._start_balance(X)
+        return getattr(_unfrozen(self.init), "_balance", None)
+
     def _choose_variant(self, is_single_label):
         if self.variant != "auto":
             return self.variant
@@ -480,7 +485,7 @@ class MultiHeadEncodingClassifier(
 
 def features_of(init, n_features):
     """Return a copy of the features that the fitted estimator `init` has learned."""
-    source = init.estimator if isinstance(init, FrozenEstimator) else init
+    source = _unfrozen(init)
     if not isinstance(source, MultiHeadEncodingClassifier):
         raise ValueError(
             f"init={init!r} is a {type(source).__name__}; pass a fitted "
@@ -499,3 +504,7 @@ def features_of(init, n_features):
             f"{n_features}; fit it on the same columns."
         )
     return copy.deepcopy(features)
+
+
+def _unfrozen(init):
+    return init.estimator if isinstance(init, FrozenEstimator) else init

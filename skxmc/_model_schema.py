@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 
+from skxmc._balance import Balance
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
 from skxmc._model_kinds import register, restore_vars
@@ -29,6 +30,7 @@ _FITTED = {
     "feature_names_in_?": "object[n_features]",
     "classes_": "any[n_labels]",
     "storage_?": "str",
+    "_balance?": "Balance",
     "_encoder": "Encoder",
     "_form": "TargetForm",
     **_HISTORY,
@@ -137,6 +139,14 @@ def register_all():
     """Let all that estimators are made of be stored."""
     register_modules()
     register(TargetForm, {"kind": "str", "dtype": "dtype", "classes": "any[n_labels]"})
+    register(
+        Balance,
+        {
+            "scale": "float32[n_features]",
+            "mean": "float32[n_features] | none",
+            "norm": "float",
+        },
+    )
     register(
         StoredRows,
         {

@@ -500,9 +500,15 @@ class UniDECClassifier(
         """Return label features, or tokens of label texts, as csr_array; or None."""
         text = text_encoder_of(self.encoder)
         if label_features is None or text is None:
-            return check_label_features(label_features, n_labels, n_features)
+            own = check_label_features(label_features, n_labels, n_features)
+            balance = getattr(self, "_balance", None)
+            return own if own is None or balance is None else balance.map_labels(own)
         tokens = read_texts(text, self._tokenizer, label_features, "label_features")
         return check_n_rows(tokens, n_labels)
+
+    def _start_balance(self, X):
+        # Tokens are no amounts; a module of the user's own wants the rows as they are.
+        return super()._start_balance(X) if self.encoder is None else None
 
     def _read(self, X, *, fitting=False):
         """Return X, or the tokens of its texts."""
@@ -582,8 +588,9 @@ class UniDECClassifier(
     def partial_fit(self, X, y, classes=None):
         """Train one more epoch, on further rows.
 
-        The label features stay as they are. The learning rate rises and falls within
-        the call. No checkpoint is kept.
+        The label features stay as they are, as does what the rows of the first call
+        told of the scale of X. The learning rate rises and falls within the call. No
+        checkpoint is kept.
 
         Parameters
         ----------
@@ -605,6 +612,7 @@ class UniDECClassifier(
             self._validate_params()
             form = form_of(y, classes) if is_first else self._form
             X, Y, form = self._validate_fit_data(X, y, reset=is_first, form=form)
+            X = self._balance_to_fit(X, goes_on=not is_first)
             fitted = self._fit_network(
                 *(X, Y, form, self._join_processes(), self._start_rng()),
                 goes_on=not is_first,

@@ -45,6 +45,7 @@ BAD_VALUES = {
     "n_top_labels": [0, 2.5],
     "callbacks": ["a", 3],
     "checkpoint": [3, b"folder"],
+    "distributed": ["yes", 2],
     "warm_start": ["yes", None],
     "device": [0, None],
     "random_state": ["0", -1, 1.5],

@@ -37,6 +37,7 @@ ALLOWED = {
     },
     "_stored_texts": {"_model_kinds"},
     "_model_schema": {
+        "_balance",
         "_dual_ranking",
         "_label_features",
         "_model_kinds",
@@ -136,7 +137,8 @@ ALLOWED = {
     },
     "_memory": {"_codes", "_neighbors"},
     "_persistence": {"_model_files", "_model_schema", "_stored", "_version"},
-    "_checked_data": {"_mapped", "_nn", "_targets", "_validation"},
+    "_balance": {"_mapped"},
+    "_checked_data": {"_balance", "_mapped", "_nn", "_targets", "_validation"},
     "_predictions": {"_tags", "_targets", "_topk", "metrics"},
     "_nn": {
         "_blocks",

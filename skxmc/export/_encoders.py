@@ -85,7 +85,10 @@ def _sparse_products(graph, maps):
     rows = graph.add("Gather", weight, graph.indices)  # (n_rows, width, sum of sizes)
     values = graph.add("Unsqueeze", graph.values, [1])
     product = graph.add("Squeeze", graph.add("MatMul", values, rows), [1])
-    product = graph.add("Add", product, np.concatenate(bias).astype(np.float32))
+    offset = np.concatenate(bias)
+    if graph.shift is not None:
+        offset = offset - graph.shift @ weight
+    product = graph.add("Add", product, offset.astype(np.float32))
     if len(sizes) == 1:
         return [product]
     return graph.add("Split", product, sizes, n_outputs=len(sizes), axis=1)

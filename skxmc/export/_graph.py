@@ -8,6 +8,7 @@ from skxmc._version import __version__
 
 # Operators of 2022, which runtimes have had for years.
 _OPSET, _IR_VERSION = 18, 8
+_INPUTS = "indices", "values"
 # Protocol buffers end at 2 GiB; above this, weights go into a file beside.
 _MAX_INLINE_BYTES = 2**30
 
@@ -21,7 +22,16 @@ class Graph:
 
     def __init__(self):
         self.nodes, self.weights = [], []
-        self.indices, self.values = "indices", "values"  # both (n_rows, width)
+        self.indices, self.values = _INPUTS  # both (n_rows, width)
+        self.shift = None  # what is subtracted from rows: (n_features,), or nothing
+
+    def map_rows(self, scale, mean):
+        """Map the rows before all else: ``(x - mean) * scale``; `mean` may be None."""
+        self.values = self.add(
+            "Mul", self.values, self.add("Gather", scale, self.indices)
+        )
+        if mean is not None:
+            self.shift = mean.astype(np.float64) * scale
 
     def add(self, operator, *inputs, n_outputs=1, **attributes):
         """Add a node; return the name of its output, or their list."""
@@ -86,8 +96,8 @@ class Graph:
             *(make_node("Identity", [t], [name]) for name, (t, *_) in outputs.items()),
         ]
         inputs = [
-            _describe(self.indices, "INT64", "width"),
-            _describe(self.values, "FLOAT", "width"),
+            _describe(_INPUTS[0], "INT64", "width"),
+            _describe(_INPUTS[1], "FLOAT", "width"),
         ]
         described = [_describe(name, *rest) for name, (_, *rest) in outputs.items()]
         graph = onnx.helper.make_graph(nodes, "skxmc", inputs, described, self.weights)

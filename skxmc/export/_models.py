@@ -80,7 +80,9 @@ def to_onnx(estimator, path, k=5):
         raise ImportError(
             "to_onnx needs the package onnx: pip install skxmc[onnx]."
         ) from error
-    graph = Graph()
+    graph, balance = Graph(), getattr(estimator, "_balance", None)
+    if balance is not None:
+        graph.map_rows(balance.scale, balance.mean)
     embeddings, n_embeddings, ranking = _PARTS[type(estimator)](graph, estimator, k)
     outputs = {"embeddings": (embeddings, "FLOAT", n_embeddings)}
     if k is not None:

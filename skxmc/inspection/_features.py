@@ -56,7 +56,8 @@ def feature_contributions(
     -------
     contributions : Contributions
         Of each non-zero feature, the largest first; the baseline is the score of an
-        empty row.
+        empty row. Where the estimator centres X, which it does with dense rows that
+        have much in common: of each that is not the mean, and the score of the mean.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def feature_contributions(
             f"n_subsets={n_subsets!r} is neither None nor a whole number of at least 1."
         )
     estimator, X, names, classes = split_model(estimator, X, feature_names)
-    x = check_row(estimator, X)
+    row, x = check_row(estimator, X)
     column = find_label(estimator, classes, x, label)
     values, score, empty = shapley_values(
         lambda block: estimator._score_label(block, column),
@@ -109,7 +110,7 @@ def feature_contributions(
         check_random_state(random_state),
     )
     names = _name_features(estimator, x, names)
-    entries = x.indices, names, x.data, values
+    entries = x.indices, names, row[:, x.indices].toarray()[0], values
     return make_table(classes[column], score, empty, *entries)
 
 

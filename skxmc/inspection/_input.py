@@ -37,14 +37,14 @@ def _names_out(transformer):
 
 
 def check_row(estimator, X):
-    """Return the only row of X as canonical CSR."""
-    X = estimator._check_X(X)
+    """Return the only row of X as canonical CSR, and as the model sees it."""
+    X = estimator._check_rows(X)
     if X.shape[0] != 1:
         raise ValueError(
             f"X has {X.shape[0]} rows, but one prediction is explained at a time; pass "
             "a single row, such as X[[0]]."
         )
-    return X
+    return X, estimator._balanced(X)
 
 
 def find_label(estimator, classes, x, label):

@@ -71,7 +71,7 @@ def training_row_contributions(estimator, X, label=None):
             'decoder="linear" does not look at training rows; set decoder to "blend" '
             'or "neighbors", which needs no new fit, or use feature_contributions.'
         )
-    x = check_row(estimator, X)
+    _, x = check_row(estimator, X)
     column = find_label(estimator, classes, x, label)
     score = float(estimator._score_label(x, column)[0])
     rows, weights, contributions = estimator._explain_vote(x, column)
