@@ -1,4 +1,4 @@
-"""Tests of trainings that several processes share (skxmc._nn._processes)."""
+"""Tests of trainings that several processes share (skxmc._nn._processes, _divided)."""
 
 import multiprocessing
 import os

@@ -21,15 +21,14 @@ from skxmc._nn._callbacks import (
     StopTraining,
 )
 from skxmc._nn._data import BlockSampler, whole_batch
+from skxmc._nn._divided import SumGradients, divided
 from skxmc._nn._modules import seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._processes import (
-    SumGradients,
     check_same_start,
     everywhere,
     join_processes,
     of_first,
-    shared,
 )
 from skxmc._nn._resume import KeepState
 from skxmc._nn._state import trained_parameters
@@ -157,7 +156,7 @@ def train(
             limited_threads(one_thread=True),
             threadpool_limits(1, user_api="blas"),
             _own_global_generator(module, device, seed),
-            shared(module) if distributed else nullcontext(),
+            divided(module) if distributed else nullcontext(),
         ):
             _run(net, dataset, keeper)
     finally:
