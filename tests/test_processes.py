@@ -27,13 +27,17 @@ CASES = {
     "cascade": (MultiHeadEncodingClassifier, HEADS | {"n_heads": 2}),
     "three levels": (
         MultiHeadEncodingClassifier,
-        HEADS | {"head_sizes": (5, 5, 4), "n_candidate_groups": 3},
+        HEADS
+        | {"head_sizes": (5, 5, 4), "n_candidate_groups": 3, "early_stopping": True},
     ),
     "product": (
         MultiHeadEncodingClassifier,
         HEADS | {"variant": "product", "n_heads": 2, "average_weights": True},
     ),
-    "sampling": (MultiHeadEncodingClassifier, HEADS | {"variant": "sampling"}),
+    "sampling": (
+        MultiHeadEncodingClassifier,
+        HEADS | {"variant": "sampling", "early_stopping": True},
+    ),
     "declare": (
         DECLAREClassifier,
         OPTIONS | {"hidden_layer_sizes": (32,), "n_components": 16},
