@@ -12,6 +12,7 @@ from skxmc._nn._losses import (
     path_cross_entropy,
     probability_of_draws,
     segment_log_softmax,
+    summed_cross_entropy,
     valid_mass,
 )
 
@@ -46,6 +47,23 @@ def test_below_a_certain_parent_it_is_the_usual_cross_entropy():
         torch.testing.assert_close(
             path_cross_entropy(z, torch.zeros(9), truth), expected
         )
+
+
+def test_summed_cross_entropy_is_the_sum_of_the_usual_one():
+    generator = torch.Generator().manual_seed(0)
+    z = 3 * torch.randn(150, 4, dtype=torch.float64, generator=generator)
+    z.requires_grad_()
+    truth = (torch.rand(150, 4, generator=generator) < 0.2).double()
+    (places,) = truth.flatten().nonzero(as_tuple=True)
+    usual = torch.nn.functional.binary_cross_entropy_with_logits(
+        z, truth, reduction="sum"
+    )
+    loss = summed_cross_entropy(z, places)
+    torch.testing.assert_close(loss, usual)
+    for scale in (1.0, 0.1):
+        (expected,) = torch.autograd.grad(scale * usual, z, retain_graph=True)
+        (found,) = torch.autograd.grad(scale * summed_cross_entropy(z, places), z)
+        torch.testing.assert_close(found, expected)
 
 
 def test_gradients():

@@ -67,7 +67,15 @@ def error_of(function):
 
 
 def work(rank, port, outcomes):
-    """Do all fits as one of the processes."""
+    """Do all fits as one of the processes, and tell of an error at once."""
+    try:
+        outcomes.put((rank, all_fits(rank, port)))
+    except Exception as error:
+        outcomes.put((rank, error))
+        raise
+
+
+def all_fits(rank, port):
     torch.set_num_threads(1)
     os.environ |= {
         "RANK": str(rank),
@@ -87,7 +95,7 @@ def work(rank, port, outcomes):
     outcome["other rows"] = error_of(lambda: model.fit(X[rank:], Y[rank:]))
     diverging = MultiHeadEncodingClassifier(**HEADS | {"lr": 1e20})
     outcome["divergence"] = error_of(lambda: diverging.fit(X, Y))
-    outcomes.put((rank, outcome))
+    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +118,9 @@ def outcomes():
         for process in processes:
             process.join(timeout=30)
             process.kill()
+    for outcome in found.values():
+        if isinstance(outcome, Exception):
+            raise outcome
     return [found[rank] for rank in range(N_PROCESSES)]
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from skxmc._codes import level_sizes, strides
 from skxmc._nn._candidates import (
@@ -16,6 +15,7 @@ from skxmc._nn._losses import (
     log_sigmoid,
     path_cross_entropy,
     segment_log_softmax,
+    summed_cross_entropy,
 )
 from skxmc._nn._modules import prior_layer
 from skxmc._nn._tables import LabelTable, prior_bias
@@ -83,9 +83,9 @@ class CascadeHead(nn.Module):
         """
         rows, codes = target_pairs(targets)
         true = [(rows, codes // step) for step in strides(self.head_sizes)]
-        loss = 0.0
-        for pair, level in zip(true, self._levels(features, true), strict=True):
-            loss = loss + self._level_loss(level, pair)
+        loss, levels = 0.0, self._levels(features, true)
+        for pair in true:  # no level is kept here while the next is scored
+            loss = loss + self._level_loss(next(levels), pair)
         return loss / len(targets)
 
     def rank(self, features, k, n_rows=None):
@@ -113,33 +113,38 @@ class CascadeHead(nn.Module):
         log_p : tensor of shape (n_pairs,) or (n_rows, n_labels)
             Their log-probabilities.
         """
-        *_, (candidates, _, own, above) = self._levels(features, n_rows=n_rows)
-        return candidates, own + above
+        *_, (candidates, z, own, above) = self._levels(features, n_rows=n_rows)
+        return candidates, _path(z, own, above)
 
     def _levels(self, features, true=None, n_rows=None):
         """Yield, level by level, what is scored and how.
 
         That is the candidates (None: all nodes of the first level), their logits,
-        log-probabilities given their parents, and the parents' log-probabilities.
+        log-probabilities given their parents (None: the log-sigmoid of the logits), and
+        the parents' log-probabilities.
         """
         z = self.root(features)[:n_rows]  # (n_rows, l_1)
         n_rows = len(z)
-        own = z.log_softmax(1) if self.is_single_label else log_sigmoid(z.detach())
-        yield None, z, own, 0.0
-        scored, log_p = None, own.detach()
+        own = z.log_softmax(1) if self.is_single_label else None
+        scored, above = None, 0.0
+        yield scored, z, own, above
         for level, table in enumerate(self.tables):
+            # The logits of the first level order its nodes, and few are looked up.
+            is_logit = scored is None and own is None
+            log_p = z.detach() if is_logit else _path(z, own, above)
+            del z, own  # large, as log_p is
             chosen = self._choose(scored, log_p, true and true[level])
             kept = Candidates.union(n_rows, self.level_sizes[level], *chosen)
             above = _look_up(scored, log_p, kept)  # (n_kept,)
+            del log_p
+            above = log_sigmoid(above) if is_logit else above
             n_nodes = self.level_sizes[level + 1]
             scored, parents = kept.children(self.head_sizes[level + 1], n_nodes)
             z, above = table(features, scored), above[parents]  # (n_scored,)
+            own = None
             if self.is_single_label:
                 own = segment_log_softmax(z, parents, len(kept))
-            else:
-                own = log_sigmoid(z.detach())  # the loss is one of z
             del parents
-            log_p = (own + above).detach()
             yield scored, z, own, above
 
     def _choose(self, scored, log_p, true):
@@ -158,11 +163,16 @@ class CascadeHead(nn.Module):
         if self.is_single_label:
             return -own[scored.find(rows, nodes)].sum()
         if scored is None:
-            # -log(sigmoid(z)) = softplus(z) - z, without an array for the truth. A node
-            # may be that of several labels of a row.
+            # A node may be that of several labels of a row.
             places = torch.unique(rows * z.shape[1] + nodes)
-            return F.softplus(z).sum() - z.flatten()[places].sum()
+            return summed_cross_entropy(z, places)
         return path_cross_entropy(z, above, scored.indicator(rows, nodes)).sum()
+
+
+def _path(z, own, above):
+    """Return the log-probabilities of nodes: their own part and that of the parents."""
+    own = log_sigmoid(z.detach()) if own is None else own.detach()
+    return own + above
 
 
 def _best_nodes(scored, log_p, k):

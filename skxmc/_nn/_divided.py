@@ -57,6 +57,20 @@ class _Spread(torch.autograd.Function):
         return grad_output[ctx.own], None
 
 
+class _Sum(torch.autograd.Function):
+    """Add up scores, each of which is 0 but in the process that has its label."""
+
+    @staticmethod
+    def forward(ctx, part):
+        whole = part.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return grad_output
+
+
 class _Copied(torch.autograd.Function):
     """What all processes have, and use for their own labels: gradients are added up."""
 
@@ -107,10 +121,14 @@ class _OwnLabels(LabelTable):
     def __init__(self, whole):
         nn.Module.__init__(self)
         self.share = Share(len(whole.weight))
-        self.span = self.share.span()
         # In a list, a module is not one that torch knows of and moves to a device.
         self._whole = [whole]
         self.weight = nn.Parameter(whole.weight.detach()[self.span])
+
+    @property
+    def span(self):
+        """The labels of this process."""
+        return self.share.span()
 
     @property
     def array(self):
@@ -142,6 +160,10 @@ class _OwnLabels(LabelTable):
         mine = pool[own] - self.span.start
         scores = super().pool_scores(_Copied.apply(features), mine)
         return _Spread.apply(scores.T, own).T
+
+    def group_scores(self, features, *pairs):
+        """Score the labels of some groups, each by the process that has it."""
+        return _Sum.apply(super().group_scores(_Copied.apply(features), *pairs))
 
     def all_scores(self, features):
         """Score all labels, shape (n_rows, n_labels)."""

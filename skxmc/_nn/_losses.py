@@ -6,6 +6,9 @@ from torch.nn import functional as F
 
 from skxmc._nn._threads import thread_count
 
+# Rows of logits whose losses are formed at a time, to be added up.
+_BLOCK_ROWS = 64
+
 
 def path_cross_entropy(z, above, truth):
     """Compute the binary cross-entropy of ``p = exp(above) * sigmoid(z)``.
@@ -48,6 +51,42 @@ class _PathCrossEntropy(torch.autograd.Function):
     def backward(ctx, grad_output):
         (slope,) = ctx.saved_tensors
         return slope * grad_output, None, None
+
+
+def summed_cross_entropy(z, places):
+    """Sum the binary cross-entropies of an array of logits.
+
+    Parameters
+    ----------
+    z : float tensor of shape (n_rows, n_nodes)
+    places : int64 tensor of shape (n_true,)
+        Places, each once, of the true ones in the flattened array; all others are
+        false.
+
+    Returns
+    -------
+    loss : tensor of shape ()
+        ``softplus(z).sum() - z.flatten()[places].sum()``
+    """
+    return _SummedCrossEntropy.apply(z, places)
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    """`summed_cross_entropy` that makes one array for its gradient, not four."""
+
+    @staticmethod
+    @thread_count(1)  # see log_sigmoid
+    def forward(ctx, z, places):
+        true = places // z.shape[1], places % z.shape[1]
+        ctx.slope = z.sigmoid()
+        ctx.slope[true] -= 1
+        false = sum(F.softplus(some).sum() for some in z.split(_BLOCK_ROWS))
+        return false - z[true].sum()
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        slope, ctx.slope = ctx.slope, None  # the graph outlives the optimiser's step
+        return slope.mul_(grad_output), None
 
 
 def segment_log_softmax(values, segments, n_segments):

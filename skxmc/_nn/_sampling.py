@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from skxmc._codes import level_sizes, strides
-from skxmc._nn._candidates import Candidates, target_pairs
-from skxmc._nn._losses import probability_of_draws, segment_logsumexp
+from skxmc._nn._candidates import target_pairs
+from skxmc._nn._losses import probability_of_draws
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._topk import topk_dense
 
@@ -45,23 +45,22 @@ class SamplingHead(nn.Module):
         of all other groups: their logits are raised by the log of that ratio.
         """
         rows, codes = target_pairs(targets)
-        each = torch.arange(len(codes), device=codes.device)
         own = codes // self.group_size
-        others = self._draw_others(own)  # (n, n_others)
-        kept = Candidates.union(
-            len(codes), self.n_groups, (each, own), _flat_pairs(others)
-        )
-        scored, parents = kept.children(self.group_size, self.n_labels)
-        # Not features[rows], whose gradient several threads add up in any order.
-        z = self.table(features.index_select(0, rows), scored)
-        true = z[scored.find(each, codes)]  # (n,)
+        groups = torch.cat([own[:, None], self._draw_others(own)], dim=1)  # (n, S)
+        # A group is scored at once for all labels that are told apart from its own.
+        sorted_groups, order = groups.flatten().sort(stable=True)
+        z = self.table.group_scores(
+            features, rows[order // groups.shape[1]], sorted_groups, self.group_size
+        )  # (n * S, group_size)
+        n_last = self.n_labels - (self.n_groups - 1) * self.group_size
+        z[sorted_groups == self.n_groups - 1, n_last:] = -torch.inf
+        places = order.argsort().view_as(groups)
+        true = z[places[:, 0], codes % self.group_size]  # (n,)
+        totals = z.logsumexp(1).index_select(0, places.flatten()).view_as(places)
         if self.n_others:
-            is_other = kept.nodes != own[kept.rows]
-            raised = is_other * math.log((self.n_groups - 1) / self.n_others)
-            z = z + raised[parents]
-        del parents
-        total = segment_logsumexp(z, scored.rows, len(codes))
-        return (total - true).sum() / max(len(codes), 1)
+            raised = math.log((self.n_groups - 1) / self.n_others)
+            totals = torch.cat([totals[:, :1], totals[:, 1:] + raised], dim=1)
+        return (totals.logsumexp(1) - true).sum() / max(len(codes), 1)
 
     def rank(self, features, k, n_rows=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
@@ -99,8 +98,3 @@ class SamplingHead(nn.Module):
 def _skip(numbers, own):
     """Turn numbers that leave out `own` into group numbers."""
     return numbers + (numbers >= own).long()
-
-
-def _flat_pairs(nodes):
-    rows = torch.arange(len(nodes), device=nodes.device)[:, None]
-    return rows.expand_as(nodes).flatten(), nodes.flatten()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skxmc._nn._group_products import GroupProducts, bundles
 from skxmc._nn._modules import steady_linear
 from skxmc._nn._sparse import DenseGradient, RowGradient, SparseRows, is_trained
 from skxmc._stored import StoredRows
@@ -55,6 +56,11 @@ class LabelTable(nn.Module):
         """The vectors with their biases, an ndarray (n_labels, n_features + 1)."""
         return self.weight.detach().cpu().numpy()
 
+    @property
+    def span(self):
+        """The labels that the table has."""
+        return slice(0, len(self.weight))
+
     def forward(self, features, candidates):
         """Score `candidates`, tensor of shape (n_pairs,); features are (n_rows, d)."""
         features = with_ones(features)
@@ -71,6 +77,27 @@ class LabelTable(nn.Module):
             vars(self.weight).setdefault("row_gradients", [])
             return _PoolProducts.apply(self.weight, features, pool)
         return features @ self.weight[pool].T
+
+    def group_scores(self, features, rows, groups, group_size):
+        """Score all labels of some groups of each row, with a row-sparse gradient.
+
+        Parameters
+        ----------
+        features : float tensor of shape (n_rows, d)
+        rows, groups : int64 tensors of shape (n_pairs,)
+            Which group is scored for which row, sorted by group.
+        group_size : int
+            Group g has the labels ``g * group_size`` to ``(g + 1) * group_size - 1``.
+
+        Returns
+        -------
+        scores : float tensor of shape (n_pairs, group_size)
+            0 for those of the last group's labels that do not exist.
+        """
+        vars(self.weight).setdefault("row_gradients", [])
+        parts = bundles(rows, groups, group_size, self.span)
+        shape = len(rows), group_size
+        return GroupProducts.apply(self.weight, with_ones(features), parts, shape)
 
     def all_scores(self, features):
         """Score all labels, shape (n_rows, n_labels)."""
