@@ -1,4 +1,7 @@
-"""What keeps a few columns, or a common mean, from outweighing all else in X."""
+"""What rows go through first: no column, nor a common mean, outweighs all else in X.
+
+And columns without a value in training are left out, of which nothing is learned.
+"""
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +19,7 @@ _CHUNK = 2**20
 
 
 class Balance:
-    """A map of rows, ``(x - mean) * scale``.
+    """A map of rows, ``((x - mean) * scale)[columns]``.
 
     Parameters
     ----------
@@ -26,10 +29,28 @@ class Balance:
         None where rows are not centred and stay sparse.
     norm : float
         Root mean square norm of the rows it was fitted to.
+    columns : ndarray of shape (n_columns,), int64, or None
+        Sorted; the others have the scale 0. None for all. Rows are not centred then.
+
+    Attributes
+    ----------
+    n_columns : int
+        Number of columns of the rows that it returns.
+    places : ndarray of shape (n_features,), int32, or None
+        Where these are among the columns; 0 for those that are left out.
     """
 
-    def __init__(self, scale, mean, norm):
-        self.scale, self.mean, self.norm = scale, mean, norm
+    def __init__(self, scale, mean, norm, columns=None):
+        self.scale, self.mean, self.norm, self.columns = scale, mean, norm, columns
+        self.n_columns = len(scale) if columns is None else len(columns)
+        self.places = None
+        if columns is not None:
+            self.places = np.zeros(len(scale), dtype=np.int32)
+            self.places[columns] = np.arange(len(columns))
+
+    def __reduce__(self):
+        """Pickle what it was made of."""
+        return Balance, (self.scale, self.mean, self.norm, self.columns)
 
     def __call__(self, X):
         """Map the rows of a canonical CSR array, each by itself, to another one.
@@ -41,8 +62,11 @@ class Balance:
             X.row_map = self
             return X
         if self.mean is None:
-            data = X.data * self.scale[X.indices]
-            return _without_zeros(data, X.indices, X.indptr, X.shape)
+            data, indices = X.data * self.scale[X.indices], X.indices
+            if self.places is not None:
+                indices = self.places[indices]
+            shape = X.shape[0], self.n_columns
+            return _without_zeros(data, indices, X.indptr, shape)
         n, d = X.shape
         data = X.toarray()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -64,10 +88,10 @@ class Balance:
 
         Returns
         -------
-        features : csr_array of that shape
+        features : csr_array of shape (n_labels, n_columns)
             Of unit length.
         """
-        plain = Balance(self.scale, None, 1.0)
+        plain = Balance(self.scale, None, 1.0, self.columns)
         if self.mean is None:
             return normalize(plain(features))
         # The mean is brought to unit rows instead, whose squares are in no danger.
@@ -79,19 +103,21 @@ class Balance:
         return normalize(sp.csr_array(sp.vstack(parts, format="csr"))[order])
 
 
-def fit_balance(X):
+def fit_balance(X, *, all_columns=False):
     """Find out what map of the rows X needs.
 
     Rows are centred where they are mostly dense, and more than half of their mean
     square is that of the mean row. Of the columns, those that have more than 5 % of the
     sum over all (of few columns, more than 1.5 equal shares) are shrunk to that share:
     of the variances where rows are centred, else of the mean squares. All others keep
-    their scale.
+    their scale. Empty columns of rows that are not centred are left out.
 
     Parameters
     ----------
     X : csr_array of shape (n_samples, n_features), float32
         Training rows, canonical.
+    all_columns : bool, default=False
+        Keep empty columns too, which later rows may have.
 
     Returns
     -------
@@ -111,10 +137,13 @@ def fit_balance(X):
         is_constant = (variance == 0) & (mean != 0)
         scale = np.where(is_constant, 0, cap_scales(variance))
         return Balance(scale.astype(np.float32), mean.astype(np.float32), norm)
-    scale = cap_scales(energy)
+    scale, columns = cap_scales(energy), None
+    if not all_columns and energy.any() and not energy.all():
+        columns = np.flatnonzero(energy)
+        scale[energy == 0] = 0
     if (scale == 1).all():
         return None
-    return Balance(scale.astype(np.float32), None, norm)
+    return Balance(scale.astype(np.float32), None, norm, columns)
 
 
 def cap_scales(energy):

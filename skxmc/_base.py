@@ -79,7 +79,8 @@ class BaseXMCClassifier(
         ----------
         X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
             Input rows; any sparse format. Converted to float32. Columns, or a mean,
-            that would outweigh all else are brought down, see the user guide.
+            that would outweigh all else are brought down, see the user guide. Columns
+            without a value take no room, and are ignored in predictions.
         y : {array-like, sparse matrix or array}
             Labels: a 0/1 indicator of shape (n_samples, n_labels), or one class label
             a row, shape (n_samples,). Its container is that of the predictions.
@@ -100,10 +101,10 @@ class BaseXMCClassifier(
             if self.warm_start:
                 self._check_trainable()
             X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
-            goes_on = self.warm_start and hasattr(self, "_encoder")
-            X = self._balance_to_fit(X, goes_on=goes_on)
-            device = self._join_processes()
             problem = partial(describe_problem, self, X, Y, form)
+            goes_on = self.warm_start and hasattr(self, "_encoder")
+            X = self._balance_to_fit(X, goes_on=goes_on, all_columns=self.warm_start)
+            device = self._join_processes()
             opened = open_checkpoint(self.checkpoint, self.random_state, problem)
             with opened as checkpoint:
                 rng = self._start_rng() if checkpoint is None else checkpoint.rng
@@ -165,7 +166,7 @@ class BaseXMCClassifier(
         Parameters
         ----------
         n_samples, n_features, n_labels : int
-            Shapes of the data.
+            Shapes of the data. Of the features, those that have a value in some row.
         n_nonzero : float, default=50
             Mean number of non-zero features of a row.
         n_labels_per_sample : float, default=5
@@ -214,7 +215,7 @@ class BaseXMCClassifier(
     def _feature_names(self, x):
         """Return names of the non-zero features of a CSR row, or None."""
         names = getattr(self, "feature_names_in_", None)
-        return None if names is None else names[x.indices]
+        return None if names is None else names[self._original_columns(x)]
 
     def _n_epochs(self, n_samples):
         """Return `max_epochs`, or what it is for so many rows by default."""

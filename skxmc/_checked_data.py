@@ -92,30 +92,61 @@ class CheckedData:
             X = _checked(self, X, reset=False)
         return _to_csr(X)
 
-    def _balance_to_fit(self, X, *, goes_on):
+    def _balance_to_fit(self, X, *, goes_on, all_columns):
         """Return training rows as `_balanced` does; keep the map, if X needs one."""
         if not goes_on:
             self.__dict__.pop("_balance", None)
-            balance = self._start_balance(X)
+            balance = self._start_balance(X, all_columns)
             if balance is not None:
                 self._balance = balance
+        balance = getattr(self, "_balance", None)
+        if balance is not None:
+            _check_columns(X, balance)
         return self._balanced(X)
 
-    def _start_balance(self, X):
+    def _start_balance(self, X, all_columns):
         """Return the map of rows for a new fit, or None."""
-        return fit_balance(X)
+        return fit_balance(X, all_columns=all_columns)
 
     def _balanced(self, X):
         """Return rows in the form that everything but this class sees."""
         balance = getattr(self, "_balance", None)
-        # Rows of other columns than a fit goes on with are refused after this.
-        if balance is None or len(balance.scale) != X.shape[1]:
-            return X
-        return balance(X)
+        return X if balance is None else balance(X)
+
+    def _original_columns(self, x):
+        """Return the columns, in the rows of the user, of the entries of balanced x."""
+        balance = getattr(self, "_balance", None)
+        if balance is None or balance.columns is None:
+            return x.indices
+        return balance.columns[x.indices]
 
     def _read(self, X, *, fitting=False):
         """Return X as numbers, whatever the estimator takes."""
         return X
+
+
+def _check_columns(X, balance):
+    """Raise or warn if training goes on from a model of other columns than those of X.
+
+    Of the rows that a `Balance` was fitted to, nothing is wrong.
+    """
+    if len(balance.scale) != X.shape[1]:
+        raise ValueError(
+            f"warm_start=True goes on from a model of {len(balance.scale)} features "
+            f"while X has {X.shape[1]} columns; set warm_start=False to start anew."
+        )
+    if balance.columns is None:
+        return
+    counts = count_columns(X)
+    n_missing = np.count_nonzero(counts) - np.count_nonzero(counts[balance.columns])
+    if n_missing:
+        warnings.warn(
+            f"{n_missing} columns of X had no values when the model was first fitted, "
+            "and are ignored. To learn from columns that come later, set "
+            "warm_start=True before the first fit, or begin with partial_fit.",
+            UserWarning,
+            stacklevel=5,  # the caller of fit, which scikit-learn wraps
+        )
 
 
 def _checked(estimator, X, y="no_validation", **options):

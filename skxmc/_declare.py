@@ -108,7 +108,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete. Without hidden layers there is no training to go on with.
     warm_start : bool, default=False
-        Go on from the network and the codes of the last fit.
+        Go on from the network and the codes of the last fit. If set before the first
+        fit, columns of X that are empty then may have values in a later one.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there. The
         network runs on it; the neighbours are searched on the CPU.

@@ -25,14 +25,22 @@ class MappedCSR(sp.csr_array):
     Attributes
     ----------
     row_map : callable or None
-        What rows are put through when they are read, not in ``csr_array(self)``.
+        What rows are put through when they are read, not in ``csr_array(self)``. It has
+        an attribute `n_columns`.
     """
 
     row_map = None
 
+    @property
+    def shape(self):
+        """Number of rows, and of columns when they are read."""
+        n_rows, n_columns = self._shape
+        return n_rows, n_columns if self.row_map is None else self.row_map.n_columns
+
     def __getitem__(self, key):
         """Return rows, in memory."""
-        return self._mapped_rows(sp.csr_array(self)[key])
+        parts = self.data, self.indices, self.indptr
+        return self._mapped_rows(sp.csr_array(parts, shape=self._shape)[key])
 
     def _mapped_rows(self, rows):
         return rows if self.row_map is None else self.row_map(rows)
@@ -72,7 +80,7 @@ def rows_of(M, span):
     first, last = int(indptr[0]), int(indptr[-1])
     data = M.data[first:last].astype(np.float32)  # a copy: files are read-only
     parts = data, M.indices[first:last], indptr - first
-    return M._mapped_rows(sp.csr_array(parts, shape=(len(indptr) - 1, M.shape[1])))
+    return M._mapped_rows(sp.csr_array(parts, shape=(len(indptr) - 1, M._shape[1])))
 
 
 def read_ahead(M, span):

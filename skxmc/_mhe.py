@@ -120,7 +120,8 @@ class MultiHeadEncodingClassifier(
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete.
     warm_start : bool, default=False
-        Go on from the network and the codes of the last fit.
+        Go on from the network and the codes of the last fit. If set before the first
+        fit, columns of X that are empty then may have values in a later one.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
     distributed : bool, default=False
@@ -363,10 +364,13 @@ class MultiHeadEncodingClassifier(
             )
         return codes, copy.deepcopy(net)
 
-    def _start_balance(self, X):
+    def _start_balance(self, X, all_columns):
         if self.init is None:
-            return super()._start_balance(X)
-        return getattr(_unfrozen(self.init), "_balance", None)
+            return super()._start_balance(X, all_columns)
+        balance = getattr(_unfrozen(self.init), "_balance", None)
+        if balance is not None:
+            _check_same_columns(len(balance.scale), X)
+        return balance
 
     def _choose_variant(self, is_single_label):
         if self.variant != "auto":
@@ -376,7 +380,7 @@ class MultiHeadEncodingClassifier(
     def _start_features(self, X, Y, form, rng):
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
-            return features_of(self.init, X.shape[1])
+            return features_of(self.init, X)
         return start_features(
             *(X, Y, form),
             n_components=self.n_components,
@@ -483,8 +487,8 @@ class MultiHeadEncodingClassifier(
         }
 
 
-def features_of(init, n_features):
-    """Return a copy of the features that the fitted estimator `init` has learned."""
+def features_of(init, X):
+    """Return a copy of the features of X that the estimator `init` has learned."""
     source = _unfrozen(init)
     if not isinstance(source, MultiHeadEncodingClassifier):
         raise ValueError(
@@ -498,12 +502,16 @@ def features_of(init, n_features):
         )
     source._check_trainable()
     features = source._encoder.module.features
-    if features.n_features != n_features:
-        raise ValueError(
-            f"init was fitted on {features.n_features} features, but X has "
-            f"{n_features}; fit it on the same columns."
-        )
+    _check_same_columns(features.n_features, X)
     return copy.deepcopy(features)
+
+
+def _check_same_columns(n_features, X):
+    if n_features != X.shape[1]:
+        raise ValueError(
+            f"init was fitted on {n_features} features, but X has {X.shape[1]}; fit it "
+            "on the same columns."
+        )
 
 
 def _unfrozen(init):

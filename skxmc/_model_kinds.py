@@ -11,6 +11,7 @@ class Kind(NamedTuple):
     fields: dict[str, str]
     get: Callable[[Any], dict]
     restore: Callable[[type, dict], Any]
+    sizes: Callable[[dict], dict]
 
 
 TABLE: dict[str, Kind] = {}
@@ -23,7 +24,12 @@ def restore_vars(cls, state):
     return instance
 
 
-def register(cls, fields, *, get=vars, restore=restore_vars):
+def no_sizes(state):
+    """Say that the attributes of an instance tell no sizes beside those in them."""
+    return {}
+
+
+def register(cls, fields, *, get=vars, restore=restore_vars, sizes=no_sizes):
     """Let a class be stored.
 
     Parameters
@@ -36,5 +42,8 @@ def register(cls, fields, *, get=vars, restore=restore_vars):
         Maps an instance to its attributes, a dict.
     restore : callable
         Maps the class and a dict of attributes to an instance.
+    sizes : callable
+        Maps a dict of checked attributes to further sizes that hold for the whole
+        model, a dict of str to int.
     """
-    TABLE[cls.__name__] = Kind(cls, fields, get, restore)
+    TABLE[cls.__name__] = Kind(cls, fields, get, restore, sizes)

@@ -70,6 +70,32 @@ def _restore_estimator(cls, state):
     return estimator
 
 
+def _input_sizes(state):
+    """Return the number of columns that networks see: all, or those that are kept."""
+    if "n_features_in_" not in state:
+        return {}
+    balance = state.get("_balance")
+    n_features = state["n_features_in_"]
+    return {"n_columns": n_features if balance is None else balance.n_columns}
+
+
+def _balance_state(balance):
+    names = "scale", "mean", "norm", "columns"
+    return {name: getattr(balance, name) for name in names}
+
+
+def _restore_balance(cls, state):
+    balance, n_features = cls(**state), len(state["scale"])
+    if balance.columns is not None:
+        kept = np.zeros(n_features, dtype=bool)
+        kept[balance.columns] = True
+        if not np.array_equal(np.flatnonzero(kept), balance.columns):
+            raise ValueError("its columns are not sorted, or stand twice.")
+        if balance.mean is not None or balance.scale[~kept].any():
+            raise ValueError("it has values of columns that it leaves out.")
+    return balance
+
+
 def _index_state(index):
     """Return all but faiss's own structure, which is made anew from the keys."""
     state = dict(vars(index))
@@ -132,7 +158,13 @@ def _from_dict(cls, state):
 
 def register_estimator(cls, fields):
     """Let an estimator be stored, with these fitted attributes of its own."""
-    register(cls, _FITTED | fields, get=_estimator_state, restore=_restore_estimator)
+    register(
+        cls,
+        _FITTED | fields,
+        get=_estimator_state,
+        restore=_restore_estimator,
+        sizes=_input_sizes,
+    )
 
 
 def register_all():
@@ -145,7 +177,10 @@ def register_all():
             "scale": "float32[n_features]",
             "mean": "float32[n_features] | none",
             "norm": "float",
+            "columns?": "int64[n_columns] | none",
         },
+        get=_balance_state,
+        restore=_restore_balance,
     )
     register(
         StoredRows,
@@ -171,7 +206,7 @@ def register_all():
         get=_index_state,
         restore=_restore_index,
     )
-    columns = "list csc[n_rows, n_features]"
+    columns = "list csc[n_rows, n_columns]"
     register(SparseNeighborIndex, {"shards": f"{columns} | list StoredColumns"})
     register(
         StoredColumns,
@@ -203,7 +238,7 @@ def register_all():
         get=_as_dict,
         restore=_from_dict,
     )
-    features = "csr[n_labels, n_features]"
+    features = "csr[n_labels, n_columns]"
     register(
         LabelDescriptions,
         {"features": features, "own": f"{features} | none"},

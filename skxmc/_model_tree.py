@@ -232,6 +232,12 @@ class _Decoder:
             for key, value in node["state"].items()
         }
         check_fields(kind.fields, state, self.sizes, path or node["class"])
+        for size, value in kind.sizes(state).items():
+            if self.sizes.setdefault(size, value) != value:
+                raise CorruptFileError(
+                    f"{path or node['class']} needs {size} = {value}, not "
+                    f"{self.sizes[size]}."
+                )
         instance = kind.restore(kind.cls, state)
         self.instances[node["number"]] = instance
         return instance

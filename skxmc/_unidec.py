@@ -149,7 +149,8 @@ class UniDECClassifier(
         on if it was interrupted, on the same data and parameters. It is emptied once
         the fit is complete.
     warm_start : bool, default=False
-        Go on from the network and the label features of the last fit.
+        Go on from the network and the label features of the last fit. If set before the
+        first fit, columns of X that are empty then may have values in a later one.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
     distributed : bool, default=False
@@ -506,9 +507,11 @@ class UniDECClassifier(
         tokens = read_texts(text, self._tokenizer, label_features, "label_features")
         return check_n_rows(tokens, n_labels)
 
-    def _start_balance(self, X):
+    def _start_balance(self, X, all_columns):
         # Tokens are no amounts; a module of the user's own wants the rows as they are.
-        return super()._start_balance(X) if self.encoder is None else None
+        if self.encoder is not None:
+            return None
+        return super()._start_balance(X, all_columns or self.label_features is not None)
 
     def _read(self, X, *, fitting=False):
         """Return X, or the tokens of its texts."""
@@ -612,7 +615,7 @@ class UniDECClassifier(
             self._validate_params()
             form = form_of(y, classes) if is_first else self._form
             X, Y, form = self._validate_fit_data(X, y, reset=is_first, form=form)
-            X = self._balance_to_fit(X, goes_on=not is_first)
+            X = self._balance_to_fit(X, goes_on=not is_first, all_columns=True)
             fitted = self._fit_network(
                 *(X, Y, form, self._join_processes(), self._start_rng()),
                 goes_on=not is_first,

@@ -19,6 +19,7 @@ from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifi
 from skxmc._balance import Balance, cap_scales, fit_balance
 from skxmc._mapped import MappedCSR, csr_blocks, is_mapped
 from skxmc.datasets import make_xmc_classification, write_mapped
+from skxmc.exceptions import CorruptFileError
 from skxmc.export import to_onnx
 from skxmc.inspection import feature_contributions
 from skxmc.metrics import precision_at_k
@@ -57,6 +58,18 @@ def score(model, X, y):
 
 def as_csr(X):
     return sp.csr_array(np.asarray(X, dtype=np.float32))
+
+
+def with_gaps(X):
+    """Return rows with ten columns in place of each, of which nine are empty."""
+    parts = X.data, 10 * X.indices + 4, X.indptr
+    return sp.csr_array(parts, shape=(X.shape[0], 10 * X.shape[1]))
+
+
+GAPS = with_gaps(SPARSE)
+each_mapped_rows = pytest.mark.parametrize(
+    "X", [WITH_BYTES, as_csr(FAR), GAPS], ids=["bytes", "far", "gaps"]
+)
 
 
 @each_model
@@ -128,7 +141,7 @@ def test_dense_rows_with_a_large_mean_are_centred():
     assert (mapped[:, :120] != SPARSE).nnz == 0
 
 
-@pytest.mark.parametrize("X", [WITH_BYTES, as_csr(FAR)], ids=["bytes", "far"])
+@each_mapped_rows
 @given(st.integers(0, 599), st.integers(1, 80))
 def test_rows_are_mapped_alike_in_any_batch(X, start, n_rows):
     balance = fit_balance(X)
@@ -179,6 +192,89 @@ def test_a_constant_column_of_centred_rows_says_nothing_but_an_empty_one_may():
 
 
 @each_model
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_empty_columns_change_nothing_but_the_numbers_of_the_others(model, is_mapped):
+    wrap = MappedCSR if is_mapped else sp.csr_array
+    model = clone(model).set_params(max_epochs=2).fit(wrap(SPARSE), Y)
+    expected = model.predict_topk(SPARSE, k=3)
+    size = len(pickle.dumps(model))
+    model.fit(wrap(GAPS), Y)
+    for found, wanted in zip(model.predict_topk(GAPS, k=3), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    # A number and two places for each column, but not a vector.
+    assert len(pickle.dumps(model)) < size + 20 * GAPS.shape[1]
+
+
+@each_model
+def test_what_training_has_not_seen_is_ignored(model):
+    model = clone(model).set_params(max_epochs=2).fit(GAPS, Y)
+    new = GAPS.tolil()
+    new[:, 0] = 1e6
+    np.testing.assert_array_equal(
+        model.predict_topk(new.tocsr(), k=3), model.predict_topk(GAPS, k=3)
+    )
+
+
+def test_empty_columns_stay_where_later_rows_may_have_them():
+    assert fit_balance(GAPS, all_columns=True) is None
+    later = sp.csr_array(GAPS[:, np.roll(np.arange(1200), 1)])
+    for model in MODELS:
+        model = clone(model).set_params(max_epochs=1, warm_start=True).fit(GAPS, Y)
+        assert not hasattr(model, "_balance")
+        model.fit(later, Y)  # without a warning
+    first = UniDECClassifier(**FAST).partial_fit(GAPS, Y)
+    assert not hasattr(first, "_balance")
+
+
+@each_model
+def test_rows_with_other_columns_are_warned_of(model):
+    model = clone(model).set_params(max_epochs=1).fit(GAPS, Y)
+    model.set_params(warm_start=True).fit(GAPS, Y)  # without a warning
+    other = GAPS.tolil()
+    other[0, :3] = 1.0
+    with pytest.warns(UserWarning, match="^3 columns of X had no values"):
+        model.fit(other.tocsr(), Y)
+    with pytest.raises(ValueError, match="of 1200 features while X has 120 columns"):
+        model.fit(SPARSE, Y)  # as many as are not empty
+
+
+def test_features_that_a_fit_starts_from_tell_columns_apart_by_number():
+    source = MultiHeadEncodingClassifier(**FAST).fit(GAPS, Y)
+    model = clone(MODELS[1]).set_params(init=FrozenEstimator(source))
+    model.fit(GAPS, Y)
+    assert model._balance is source._balance
+    with pytest.raises(ValueError, match="init was fitted on 1200 features"):
+        model.fit(SPARSE, Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda columns: columns[::-1].copy(),
+        lambda columns: columns - columns[0] - 1,
+        lambda columns: columns + 6,
+        lambda columns: np.append(columns[:-2], columns[-2:-1]),
+        lambda columns: columns[:-1],
+    ],
+    ids=["unsorted", "negative", "too large", "twice", "too few"],
+)
+def test_files_with_wrong_columns_are_refused(change, tmp_path):
+    model = clone(MODELS[0]).set_params(max_epochs=1).fit(GAPS, Y)
+    model._balance.columns = change(model._balance.columns)
+    model.save(tmp_path / "model.skxmc")
+    with pytest.raises(CorruptFileError):
+        skxmc.load(tmp_path / "model.skxmc")
+
+
+def test_new_labels_may_be_described_by_columns_without_values():
+    model = UniDECClassifier(**FAST).fit(GAPS, Y)
+    features = GAPS[:2].tolil()
+    features[:, 0] = 1.0
+    model.add_labels(features.tocsr())
+    assert model.predict_topk(GAPS, k=32)[0].max() == 31
+
+
+@each_model
 def test_the_map_lasts_as_long_as_the_fit(model):
     model = clone(model).set_params(max_epochs=1)
     model.fit(WITH_BYTES, Y)
@@ -197,7 +293,7 @@ def test_the_map_lasts_as_long_as_the_fit(model):
 
 
 @each_model
-@pytest.mark.parametrize("X", [WITH_BYTES, as_csr(FAR)], ids=["bytes", "far"])
+@each_mapped_rows
 def test_models_keep_it_wherever_they_go(model, X, tmp_path):
     model = clone(model).set_params(max_epochs=1).fit(X, Y)
     expected = model.predict_topk(X, k=3)[1]
@@ -229,7 +325,7 @@ def test_features_that_a_fit_starts_from_come_with_their_map():
     assert not hasattr(model, "_balance")
 
 
-@pytest.mark.parametrize("X", [WITH_BYTES, as_csr(FAR)], ids=["bytes", "far"])
+@each_mapped_rows
 def test_rows_on_disk_are_mapped_when_they_are_read(X, monkeypatch, tmp_path):
     monkeypatch.setattr(mapped_rows, "_BLOCK_ENTRIES", 900)
     on_disk = write_mapped(tmp_path, [X], dtype="float32")
@@ -298,7 +394,7 @@ def test_modules_of_ones_own_see_the_rows_as_they_are():
 
 
 @each_model
-@pytest.mark.parametrize("X", [WITH_BYTES, as_csr(FAR)], ids=["bytes", "far"])
+@each_mapped_rows
 def test_exported_models_map_rows_themselves(model, X, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
@@ -318,6 +414,15 @@ def test_what_is_explained_are_the_values_that_were_given():
     explained = feature_contributions(model, WITH_BYTES[[3]], random_state=0)
     given = WITH_BYTES[[3]].toarray()[0, explained.indices]
     np.testing.assert_array_equal(explained.values, given)
+    names = [f"word {j}" for j in range(GAPS.shape[1])]
+    explained = feature_contributions(
+        model.fit(GAPS, Y), GAPS[[3]], feature_names=names, random_state=0
+    )
+    assert set(explained.indices) == set(GAPS[[3]].indices)
+    np.testing.assert_array_equal(
+        explained.values, GAPS[[3]].toarray()[0, explained.indices]
+    )
+    assert explained.names.tolist() == [names[j] for j in explained.indices]
     model.fit(FAR, CLASSES)
     explained = feature_contributions(model, FAR[[3]], random_state=0)
     np.testing.assert_array_equal(explained.values, FAR[3, explained.indices])

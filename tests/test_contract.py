@@ -219,7 +219,7 @@ def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
     )
     model = clone(estimator).set_params(max_epochs=1)
     sizes = model.estimate_memory(
-        *(X.shape[0], X.shape[1], n_labels),
+        *(X.shape[0], len(np.unique(X.indices)), n_labels),
         n_nonzero=X.nnz / X.shape[0],
         n_labels_per_sample=Y.nnz / X.shape[0],
     )

@@ -11,6 +11,7 @@ from torch.autograd import gradcheck
 from skxmc._nn._losses import (
     path_cross_entropy,
     probability_of_draws,
+    row_logsumexp,
     segment_log_softmax,
     summed_cross_entropy,
     valid_mass,
@@ -74,6 +75,19 @@ def test_gradients():
     assert gradcheck(lambda z: path_cross_entropy(z, above, truth), z)
     segments = torch.tensor([0, 0, 2, 2, 2, 1, 1, 0, 3, 3, 2, 1])
     assert gradcheck(lambda z: segment_log_softmax(z, segments, 4), z)
+
+
+def test_row_logsumexp_is_torchs_with_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    values = 50 * torch.randn(6, 5, dtype=torch.float64, generator=generator)
+    values[2, :3] = -torch.inf
+    values.requires_grad_()
+    upstream = torch.randn(6, dtype=torch.float64, generator=generator)
+    found, expected = row_logsumexp(values), values.logsumexp(1)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(out @ upstream, values)[0] for out in (found, expected))
+    )
 
 
 def test_segment_log_softmax_is_log_softmax_within_each_segment():

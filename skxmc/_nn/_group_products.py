@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from skxmc._nn._sparse import DenseGradient
+from skxmc._nn._threads import thread_count
 
 # Labels of a bundle, if a group has fewer.
 _BUNDLE_LABELS = 32
@@ -134,8 +134,14 @@ class GroupGradient(NamedTuple):
         """Yield (rows, gradient of these rows), at most `size` rows a time."""
         for part in self.parts:
             labels = torch.arange(part.labels.start, part.labels.stop)
-            rows = labels.to(self.grad.device)
+            labels = labels.to(self.grad.device)
             features = self.features.index_select(0, part.rows)
-            yield from DenseGradient(part.spread(self.grad), features, rows).blocks(
-                size
-            )
+            grad = part.spread(self.grad).T  # (n_labels, n_pairs)
+            for some, g in zip(labels.split(size), grad.split(size), strict=True):
+                yield some, _steady_product(g, features)
+
+
+@thread_count(1)
+def _steady_product(grad, features):
+    """Multiply: of few pairs, the rounding depends on the number of threads."""
+    return grad @ features

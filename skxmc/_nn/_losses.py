@@ -108,6 +108,17 @@ def segment_log_softmax(values, segments, n_segments):
     return values - total.index_select(0, segments)
 
 
+def row_logsumexp(values):
+    """Compute log-sum-exp of each row, shape (n_rows,).
+
+    As its parts: the gradient of torch's own computes exponentials anew, on threads.
+    """
+    top = values.detach().amax(1, keepdim=True)
+    with thread_count(1):  # see log_sigmoid
+        powers = (values - top).exp()
+        return top[:, 0] + powers.sum(1).log()
+
+
 def segment_logsumexp(values, segments, n_segments):
     """Compute log-sum-exp within groups of entries, shape (n_segments,)."""
     top = values.new_full((n_segments,), -torch.inf)

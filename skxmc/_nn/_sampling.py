@@ -7,7 +7,7 @@ from torch import nn
 
 from skxmc._codes import level_sizes, strides
 from skxmc._nn._candidates import target_pairs
-from skxmc._nn._losses import probability_of_draws
+from skxmc._nn._losses import probability_of_draws, row_logsumexp
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._topk import topk_dense
 
@@ -56,11 +56,11 @@ class SamplingHead(nn.Module):
         z[sorted_groups == self.n_groups - 1, n_last:] = -torch.inf
         places = order.argsort().view_as(groups)
         true = z[places[:, 0], codes % self.group_size]  # (n,)
-        totals = z.logsumexp(1).index_select(0, places.flatten()).view_as(places)
+        totals = row_logsumexp(z).index_select(0, places.flatten()).view_as(places)
         if self.n_others:
             raised = math.log((self.n_groups - 1) / self.n_others)
             totals = torch.cat([totals[:, :1], totals[:, 1:] + raised], dim=1)
-        return (totals.logsumexp(1) - true).sum() / max(len(codes), 1)
+        return (row_logsumexp(totals) - true).sum() / max(len(codes), 1)
 
     def rank(self, features, k, n_rows=None):
         """Rank the k most probable labels of the first rows; the others are padding."""

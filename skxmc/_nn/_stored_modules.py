@@ -25,7 +25,7 @@ _FIXED = {"linear_weight", "linear_bias"}
 _MATRIX = "float32[{0}, {1}] | StoredRows[{0}, {1}]".format
 _SIZES = "tuple int"
 _FIELDS = {
-    SparseLinear: {"weight": _MATRIX("n_features", "n_outputs")},
+    SparseLinear: {"weight": _MATRIX("n_columns", "n_outputs")},
     SteadyLinear: {
         "in_features": "size n_inputs",
         "out_features": "size n_outputs",
@@ -36,16 +36,16 @@ _FIELDS = {
     Dropout: {"p": "float"},
     nn.ReLU: {"inplace": "bool"},
     SparseEncoder: {
-        "n_features": "size n_features",
+        "n_features": "size n_columns",
         "input_scale": "float",
         "first": "SparseLinear | none",
         "first_bias?": "float32[n_hidden]",
         "rest?": "Sequential",
-        "linear_weight": _MATRIX("n_features", "n_outputs") + " | none",
+        "linear_weight": _MATRIX("n_columns", "n_outputs") + " | none",
         "linear_bias": "float32[n_outputs] | none",
     },
     Features: {
-        "n_features": "size n_features",
+        "n_features": "size n_columns",
         "n_outputs": "int",
         "hidden": "SparseEncoder | none",
         "linear": "SparseEncoder | none",

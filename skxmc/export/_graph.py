@@ -25,13 +25,15 @@ class Graph:
         self.indices, self.values = _INPUTS  # both (n_rows, width)
         self.shift = None  # what is subtracted from rows: (n_features,), or nothing
 
-    def map_rows(self, scale, mean):
-        """Map the rows before all else: ``(x - mean) * scale``; `mean` may be None."""
-        self.values = self.add(
-            "Mul", self.values, self.add("Gather", scale, self.indices)
-        )
-        if mean is not None:
-            self.shift = mean.astype(np.float64) * scale
+    def map_rows(self, balance):
+        """Map the rows by a `Balance`, before all else."""
+        scale = self.add("Gather", balance.scale, self.indices)
+        self.values = self.add("Mul", self.values, scale)
+        if balance.columns is not None:
+            # Values of columns that are left out are 0 by now, wherever they stand.
+            self.indices = self.add("Gather", balance.places, self.indices)
+        if balance.mean is not None:
+            self.shift = balance.mean.astype(np.float64) * balance.scale
 
     def add(self, operator, *inputs, n_outputs=1, **attributes):
         """Add a node; return the name of its output, or their list."""

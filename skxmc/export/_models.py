@@ -82,7 +82,7 @@ def to_onnx(estimator, path, k=5):
         ) from error
     graph, balance = Graph(), getattr(estimator, "_balance", None)
     if balance is not None:
-        graph.map_rows(balance.scale, balance.mean)
+        graph.map_rows(balance)
     embeddings, n_embeddings, ranking = _PARTS[type(estimator)](graph, estimator, k)
     outputs = {"embeddings": (embeddings, "FLOAT", n_embeddings)}
     if k is not None:

@@ -109,21 +109,22 @@ def feature_contributions(
         n_subsets or max(_MIN_SUBSETS, _SUBSETS_PER_FEATURE * x.nnz),
         check_random_state(random_state),
     )
-    names = _name_features(estimator, x, names)
-    entries = x.indices, names, row[:, x.indices].toarray()[0], values
+    columns = estimator._original_columns(x)
+    names = _name_features(estimator, x, columns, row.shape[1], names)
+    entries = columns, names, row[:, columns].toarray()[0], values
     return make_table(classes[column], score, empty, *entries)
 
 
-def _name_features(estimator, x, names):
-    """Return names of the non-zero features of a row."""
-    if names is not None and len(names) != x.shape[1]:
+def _name_features(estimator, x, columns, n_features, names):
+    """Return names of the non-zero features of a row, which are in `columns`."""
+    if names is not None and len(names) != n_features:
         raise ValueError(
-            f"feature_names has {len(names)} names, but the model has {x.shape[1]} "
+            f"feature_names has {len(names)} names, but the model has {n_features} "
             "features; pass a name for each."
         )
     if names is not None:
-        return np.array([names[j] for j in x.indices], dtype=object)
+        return np.array([names[j] for j in columns], dtype=object)
     own = estimator._feature_names(x)
     if own is None:
-        own = [f"x{j}" for j in x.indices]
+        own = [f"x{j}" for j in columns]
     return np.array(own, dtype=object)
