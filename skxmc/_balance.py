@@ -3,11 +3,13 @@
 And columns without a value in training are left out, of which nothing is learned.
 """
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
-from skxmc._mapped import MappedCSR, csr_blocks, is_mapped
+from skxmc._mapped import MappedCSR, count_columns, csr_blocks, is_mapped
 
 # Largest share of a column in the sum of all, and how many times an equal share it may
 # be in any case: of few columns, each has a large one.
@@ -75,6 +77,21 @@ class Balance:
         np.nan_to_num(data, copy=False)  # of numbers close to the largest ones
         indices = np.tile(np.arange(d, dtype=np.int32), n)
         return _without_zeros(data.ravel(), indices, np.arange(n + 1) * d, X.shape)
+
+    def warn_of_new_columns(self, X):
+        """Warn if rows that training goes on with have values in columns left out."""
+        if self.columns is None:
+            return
+        counts = count_columns(X)
+        n_new = np.count_nonzero(counts) - np.count_nonzero(counts[self.columns])
+        if n_new:
+            warnings.warn(
+                f"{n_new} columns of X had no values when the model was first fitted, "
+                "and are ignored. To learn from columns that come later, set "
+                "warm_start=True before the first fit, or begin with partial_fit.",
+                UserWarning,
+                stacklevel=6,  # the caller of fit, which scikit-learn wraps
+            )
 
     def map_labels(self, features):
         """Map what labels are described by: unit rows, in the columns of X.

@@ -94,14 +94,13 @@ class CheckedData:
 
     def _balance_to_fit(self, X, *, goes_on, all_columns):
         """Return training rows as `_balanced` does; keep the map, if X needs one."""
-        if not goes_on:
-            self.__dict__.pop("_balance", None)
-            balance = self._start_balance(X, all_columns)
-            if balance is not None:
-                self._balance = balance
-        balance = getattr(self, "_balance", None)
+        if goes_on:
+            _check_columns(X, getattr(self, "_balance", None))
+            return self._balanced(X)
+        self.__dict__.pop("_balance", None)
+        balance = self._start_balance(X, all_columns)
         if balance is not None:
-            _check_columns(X, balance)
+            self._balance = balance
         return self._balanced(X)
 
     def _start_balance(self, X, all_columns):
@@ -128,25 +127,17 @@ class CheckedData:
 def _check_columns(X, balance):
     """Raise or warn if training goes on from a model of other columns than those of X.
 
-    Of the rows that a `Balance` was fitted to, nothing is wrong.
+    Without a map of rows, the number of columns is that of the network, which is
+    compared later.
     """
+    if balance is None:
+        return
     if len(balance.scale) != X.shape[1]:
         raise ValueError(
             f"warm_start=True goes on from a model of {len(balance.scale)} features "
             f"while X has {X.shape[1]} columns; set warm_start=False to start anew."
         )
-    if balance.columns is None:
-        return
-    counts = count_columns(X)
-    n_missing = np.count_nonzero(counts) - np.count_nonzero(counts[balance.columns])
-    if n_missing:
-        warnings.warn(
-            f"{n_missing} columns of X had no values when the model was first fitted, "
-            "and are ignored. To learn from columns that come later, set "
-            "warm_start=True before the first fit, or begin with partial_fit.",
-            UserWarning,
-            stacklevel=5,  # the caller of fit, which scikit-learn wraps
-        )
+    balance.warn_of_new_columns(X)
 
 
 def _checked(estimator, X, y="no_validation", **options):

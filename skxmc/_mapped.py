@@ -39,8 +39,7 @@ class MappedCSR(sp.csr_array):
 
     def __getitem__(self, key):
         """Return rows, in memory."""
-        parts = self.data, self.indices, self.indptr
-        return self._mapped_rows(sp.csr_array(parts, shape=self._shape)[key])
+        return self._mapped_rows(sp.csr_array(self)[key])
 
     def _mapped_rows(self, rows):
         return rows if self.row_map is None else self.row_map(rows)

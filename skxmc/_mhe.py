@@ -370,6 +370,7 @@ class MultiHeadEncodingClassifier(
         balance = getattr(_unfrozen(self.init), "_balance", None)
         if balance is not None:
             _check_same_columns(len(balance.scale), X)
+            balance.warn_of_new_columns(X)
         return balance
 
     def _choose_variant(self, is_single_label):

@@ -245,6 +245,11 @@ def test_features_that_a_fit_starts_from_tell_columns_apart_by_number():
     assert model._balance is source._balance
     with pytest.raises(ValueError, match="init was fitted on 1200 features"):
         model.fit(SPARSE, Y)
+    other = GAPS.tolil()
+    other[0, 0] = 1.0
+    with pytest.warns(UserWarning, match="^1 columns of X had no values") as caught:
+        model.fit(other.tocsr(), Y)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(
