@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._blocks import BLOCK_ROWS, row_blocks
+from skxmc._blocks import BLOCK_ROWS, row_blocks, searched_rows
 from skxmc._checked_data import CheckedData
 from skxmc._checkpoint import describe_problem, open_checkpoint
 from skxmc._doc_links import DocLinkMixin
@@ -149,7 +149,8 @@ class BaseXMCClassifier(
             "fit with sparse y for sparse predictions, or use predict_topk with a "
             "smaller k",
         )
-        parts = [self._rank(block, k) for block in row_blocks(X)]
+        blocks = row_blocks(X, searched_rows(self._encoder.device))
+        parts = [self._rank(block, k) for block in blocks]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def estimate_memory(

@@ -285,7 +285,7 @@ class DECLAREClassifier(BaseXMCClassifier):
 
         def precision(module, rows):
             outputs = _nn.Encoder(module, device)(X[rows])
-            return precision_at_k(Y[rows], labels.search(outputs, 1), k=1)
+            return precision_at_k(Y[rows], labels.search(outputs, 1, device), k=1)
 
         history = self._train(
             *(module, X, codes, held_out, precision, device, rng), checkpoint=checkpoint
@@ -378,7 +378,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _rank(self, X, k):
         codes = self._encoder(X)
         if self.decoder == "linear":
-            indices, scores = self._label_index.search(codes, k)
+            indices, scores = self._label_index.search(codes, k, self._encoder.device)
             return indices, np.clip(scores, 0, 1)
         return rank_votes(self._recover(X, codes), k, self._store.by_frequency)
 
@@ -424,7 +424,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         """Return the keys most similar to each code, and what they weigh."""
         store = self._store
         n_keys = min(self.n_neighbors, len(store.key_rows))
-        keys, similarities = self._index.search(codes, n_keys)
+        device = self._encoder.device
+        keys, similarities = self._index.search(codes, n_keys, device)
         taken = cap_multiplicities(store.count_of_key[keys], self.n_neighbors)
         return keys, neighbor_weights(similarities, self.sharpening, taken)
 

@@ -143,7 +143,7 @@ class DualRanker:
             self.calibrated[0],
         )
 
-    def rank(self, outputs, k, dial):
+    def rank(self, outputs, k, dial, device=None):
         """Rank the k best labels.
 
         Parameters
@@ -153,6 +153,8 @@ class DualRanker:
         k : int
             Length of the rankings.
         dial : Dial
+        device : torch.device or None, default=None
+            Where to search, see `NeighborIndex`.
 
         Returns
         -------
@@ -161,7 +163,7 @@ class DualRanker:
         slope, intercept = self._calibration(dial)
         n_searched = min(max(k, N_CALIBRATED), len(self.keys))
         n_searched = n_searched if self.is_exclusive else k
-        indices, scores = self._search(outputs, n_searched, dial)
+        indices, scores = self._search(outputs, n_searched, dial, device)
         if self.is_exclusive:
             log_p = slope * scores
             log_p -= log_p[:, :1]
@@ -191,9 +193,9 @@ class DualRanker:
             self.calibrated = calibrated = dial, self._calibrate(dial)
         return calibrated[1]
 
-    def _search(self, outputs, k, dial):
+    def _search(self, outputs, k, dial, device=None):
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        return self.index.search(queries, k)
+        return self.index.search(queries, k, device)
 
     def _calibrate(self, dial):
         """Return the slope and intercept that make probabilities of scores."""

@@ -54,7 +54,8 @@ def refresh_picks(
             tower = copy.deepcopy(net.tower)  # it stays as it is until the next time
             embed = _nn.Encoder(_nn.Embedder(tower), device)
             most = longest_row(data.Y)
-            miner = NegativesMiner(embed(label_features), most, n_negatives, kind)
+            vectors = embed(label_features)
+            miner = NegativesMiner(vectors, most, n_negatives, kind, device)
             data.hard_negatives = MappedNegatives(embed, data.X, data.Y, miner)
         return
     embed = _nn.Encoder(_nn.Embedder(net.tower), device)
@@ -65,9 +66,11 @@ def refresh_picks(
             order, np.arange(group_size, len(order), group_size)
         )
     if n_negatives:
-        data.hard_negatives = find_hard_negatives(
-            vectors, embed(label_features), data.Y, n_negatives, kind
-        )
+        labels = embed(label_features)
+        with _nn.all_blas_threads():
+            data.hard_negatives = find_hard_negatives(
+                vectors, labels, data.Y, n_negatives, kind, device
+            )
 
 
 def start_labels(tower, label_features, device):
@@ -115,7 +118,9 @@ def best_labels(net, X, keys, dial, device):
     """
     outputs = _nn.Encoder(net.tower, device)(X)
     queries = make_queries(outputs, net.tower.embedding_size, net.scale, dial)
-    return search_exact(queries, keys, 1)
+    on_device = _nn.keys_on(device, keys)
+    with _nn.all_blas_threads():
+        return search_exact(queries, keys, 1, on_device=on_device)
 
 
 def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial):

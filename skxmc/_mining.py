@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skxmc._blocks import BLOCK_ROWS
+from skxmc._blocks import searched_rows
 from skxmc._neighbors import NeighborIndex
 from skxmc._pairs import holds_labels
 
@@ -12,7 +12,7 @@ _N_KNOWN = 4
 _MAX_POSITIVES = 64
 
 
-def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind):
+def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind, device=None):
     """Search, for each row, the closest labels that it does not have.
 
     Parameters
@@ -27,6 +27,8 @@ def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind):
         How many are drawn for a batch. Four times as many are kept.
     kind : {"auto", "exact", "ivf", "hnsw"}
         How to search, see `NeighborIndex`.
+    device : torch.device or None, default=None
+        Where to search, likewise.
 
     Returns
     -------
@@ -34,10 +36,11 @@ def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind):
         Best first; -1 where there are fewer.
     """
     most = int(np.diff(Y.indptr).max(initial=0))
-    miner = NegativesMiner(label_vectors, most, n_negatives, kind)
+    miner = NegativesMiner(label_vectors, most, n_negatives, kind, device)
     negatives = np.empty((Y.shape[0], miner.n_kept), dtype=np.int32)
-    for start in range(0, Y.shape[0], BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
+    size = searched_rows(device)
+    for start in range(0, Y.shape[0], size):
+        block = slice(start, start + size)
         negatives[block] = miner.search(row_vectors[block], Y[block])
     return negatives
 
@@ -55,9 +58,12 @@ class NegativesMiner:
         How many are drawn for a batch.
     kind : {"auto", "exact", "ivf", "hnsw"}
         How to search.
+    device : torch.device or None, default=None
+        Where.
     """
 
-    def __init__(self, label_vectors, n_positives, n_negatives, kind):
+    def __init__(self, label_vectors, n_positives, n_negatives, kind, device=None):
+        self.device = device
         self.n_kept = _N_KNOWN * n_negatives
         self.k = min(self.n_kept + min(n_positives, _MAX_POSITIVES), len(label_vectors))
         self.index = NeighborIndex(
@@ -67,7 +73,7 @@ class NegativesMiner:
     def search(self, row_vectors, Y):
         """Return the negatives of a few rows: int32 ndarray (n_rows, n_kept)."""
         negatives = np.full((len(row_vectors), self.n_kept), -1, dtype=np.int32)
-        found = self.index.search(row_vectors, self.k)[0]
+        found = self.index.search(row_vectors, self.k, self.device)[0]
         found[holds_labels(Y, found)] = -1
         # Stable: the negatives of a row move to the front in their order.
         order = np.argsort(found < 0, axis=1, kind="stable")[:, : self.n_kept]

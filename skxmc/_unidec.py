@@ -583,7 +583,8 @@ class UniDECClassifier(
         )
 
     def _rank(self, X, k):
-        return self._ranker.rank(self._encoder(X), k, self._dial())
+        encoder = self._encoder
+        return self._ranker.rank(encoder(X), k, self._dial(), encoder.device)
 
     def _score_label(self, X, label):
         return self._ranker.score_label(self._encoder(X), label, self._dial())

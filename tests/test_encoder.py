@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skxmc._nn import Encoder, SparseEncoder, resolve_device
+from skxmc._nn import Encoder, SparseEncoder, _encoder, resolve_device
 
 CPU = torch.device("cpu")
 HAS_CUDA = torch.cuda.is_available()
@@ -48,6 +48,18 @@ def test_a_row_is_encoded_the_same_whatever_it_is_encoded_with(n_rows):
     order = np.random.default_rng(0).permutation(n_rows)
     assert np.array_equal(alone, together)
     assert np.array_equal(encode(X[order]), together[order])
+
+
+@pytest.mark.parametrize("n_rows", [1, 64, 511, 512, 600, 1100])
+def test_more_rows_at_once_on_a_gpu_are_the_same_rows(n_rows, monkeypatch):
+    encode, X = random_encoder(), random_csr(n_rows)
+    expected, seen = encode(X), []
+    monkeypatch.setattr(_encoder, "encoded_rows", lambda device: 512)
+    encode.module.register_forward_pre_hook(lambda _, rows: seen.append(len(rows[0])))
+    np.testing.assert_allclose(encode(X), expected, rtol=1e-5, atol=1e-6)
+    assert seen == [512] * (n_rows // 512) + [64 * -(-(n_rows % 512) // 64)] * (
+        n_rows % 512 > 0
+    )
 
 
 def test_encoding_is_evaluation_without_gradient_on_any_number_of_threads():

@@ -156,7 +156,7 @@ ALLOWED = {
     "_product_topk": {"_codes", "_topk"},
     "_compression": {"_label_svd", "_mapped", "_pairs", "_ridge"},
     "_label_svd": {"_mapped"},
-    "_neighbors": {"_blocks", "_forked", "_pairs", "_stored", "_topk"},
+    "_neighbors": {"_blocks", "_forked", "_nn", "_pairs", "_stored", "_topk"},
     "_recovery": {"_mapped", "_pairs", "_topk"},
     "_ridge": {"_mapped", "_nn"},
     "_targets": {"_mapped", "_validation"},

@@ -6,8 +6,15 @@ import threading
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from skxmc._nn._threads import StepThreads, limited_threads, n_available
+from skxmc._nn._threads import (
+    StepThreads,
+    all_blas_threads,
+    limited_threads,
+    n_available,
+    one_blas_thread,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +166,24 @@ def test_steps_leave_the_threads_once_another_process_keeps_a_core_busy():
 
 def test_steps_on_one_thread_need_no_trial():
     assert set(counts_of_steps(500, lambda *_: 0.1, n_threads=1)) == {1}
+
+
+def blas_counts():
+    return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+
+def test_numpy_has_one_thread_in_training_and_all_for_a_large_product():
+    with threadpool_limits(2, user_api="blas"):
+        with one_blas_thread():
+            assert blas_counts() == {1}
+            with all_blas_threads():
+                assert blas_counts() == {2}
+            assert blas_counts() == {1}
+        assert blas_counts() == {2}
+        with all_blas_threads():
+            assert blas_counts() == {2}
+
+
+def test_a_callers_own_limit_of_numpys_threads_is_kept():
+    with threadpool_limits(1, user_api="blas"), one_blas_thread(), all_blas_threads():
+        assert blas_counts() == {1}

@@ -6,6 +6,7 @@ import numpy as np
 
 from skxmc._neighbors import _faiss
 from skxmc._neighbors._exact import largest_norm, normalize_rows, search_exact
+from skxmc._nn import keys_on
 from skxmc._stored import StoredRows
 
 # Above so many keys, "auto" searches approximately.
@@ -38,6 +39,8 @@ class NeighborIndex:
         exact index.
     """
 
+    _on_device = None  # the keys on the GPU that last searched, never stored
+
     def __init__(self, keys, *, similarity, kind, n_neighbors, queries=None):
         self.similarity = similarity
         self.keys = keys
@@ -56,7 +59,7 @@ class NeighborIndex:
                 queries = normalize_rows(queries)
             self.recall_ = _faiss.tune(self.index, self.keys, queries, n_neighbors)
 
-    def search(self, queries, k):
+    def search(self, queries, k, device=None):
         """Find the `k` most similar keys of each query.
 
         Parameters
@@ -65,6 +68,9 @@ class NeighborIndex:
             What to search for.
         k : int
             At most n_keys.
+        device : torch.device or None, default=None
+            Where to look for candidates, if exact and if the keys have room there. They
+            stay there for the next search.
 
         Returns
         -------
@@ -77,7 +83,10 @@ class NeighborIndex:
         if self.similarity == "cosine":
             queries = normalize_rows(queries)
         if self.index is None:
-            return search_exact(queries, self.keys, k, max_norm=self.max_norm)
+            self._on_device = keys = keys_on(device, self.keys, self._on_device)
+            return search_exact(
+                queries, self.keys, k, max_norm=self.max_norm, on_device=keys
+            )
         return _faiss.search(self.index, queries, k)
 
     def compressed(self, storage, n_exact=0):
@@ -107,6 +116,7 @@ class NeighborIndex:
 
     def __getstate__(self):
         state = dict(vars(self))
+        state.pop("_on_device", None)
         if self.index is not None:
             state["index"] = _faiss.load_faiss().serialize_index(self.index)
         return state

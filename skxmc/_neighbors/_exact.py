@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from skxmc._blocks import row_blocks
+from skxmc._blocks import row_blocks, searched_rows
 from skxmc._pairs import pair_products
 from skxmc._stored import chunks
 from skxmc._topk import topk_dense
 
-# Keys compared at once: 64 queries x 16384 float32 scores are 4 MiB.
+# Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB.
 _BLOCK_KEYS = 16_384
 # Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
 _N_SPARE = 64
 
 
-def search_exact(queries, keys, k, *, max_norm=None):
+def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     """Rank keys by inner product, exactly, and the same way in every batch.
 
     A matrix product finds a few more than `k` candidates; their inner products are then
@@ -31,6 +31,8 @@ def search_exact(queries, keys, k, *, max_norm=None):
         At most n_keys.
     max_norm : float or None, default=None
         Largest norm of a key, computed if not known.
+    on_device : DeviceKeys or None, default=None
+        The same keys on a GPU, which then finds the candidates.
 
     Returns
     -------
@@ -41,14 +43,21 @@ def search_exact(queries, keys, k, *, max_norm=None):
     """
     if max_norm is None:
         max_norm = largest_norm(keys)
-    blocks = [_search_block(block, keys, k, max_norm) for block in row_blocks(queries)]
+    size = searched_rows(None if on_device is None else on_device.device)
+    blocks = [
+        _search_block(block, keys, k, max_norm, on_device)
+        for block in row_blocks(queries, size)
+    ]
     indices, scores = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(scores)
 
 
-def _search_block(queries, keys, k, max_norm):
+def _search_block(queries, keys, k, max_norm, on_device):
     n_candidates = min(k + _N_SPARE, len(keys))
-    candidates, rough = _rank_roughly(queries, keys, n_candidates)
+    if on_device is None:
+        candidates, rough = _rank_roughly(queries, keys, n_candidates)
+    else:
+        candidates, rough = on_device.rank_roughly(queries, n_candidates)
     indices, scores = _rank_exactly(queries, keys, candidates, k)
     if n_candidates == len(keys):
         return indices, scores

@@ -3,6 +3,7 @@
 from skxmc._nn._callbacks import AverageWeights, MonitorPrecision, Refresh
 from skxmc._nn._cascade import CascadeHead
 from skxmc._nn._data import PoolDataset, SparseDataset
+from skxmc._nn._device_keys import keys_on
 from skxmc._nn._dual import DualNet, Embedder, ModuleFeatures, Tower
 from skxmc._nn._encoder import Encoder, resolve_device
 from skxmc._nn._modules import SparseEncoder
@@ -16,6 +17,7 @@ from skxmc._nn._sparse import SparseProduct
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
+from skxmc._nn._threads import all_blas_threads
 
 __all__ = [
     "AverageWeights",
@@ -37,9 +39,11 @@ __all__ = [
     "SparseProduct",
     "TextFeatures",
     "Tower",
+    "all_blas_threads",
     "candidate_recall",
     "check_callbacks",
     "join_processes",
+    "keys_on",
     "load_tokenizer",
     "local_device",
     "memory_errors",

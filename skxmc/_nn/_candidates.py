@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch.nn import functional as F
 
 from skxmc._topk import fill_ranking, topk_csr
 
@@ -48,13 +47,15 @@ class Candidates(NamedTuple):
     def indicator(self, rows, nodes):
         """Return 1 for the given pairs, which are all in the list, and 0 for others."""
         indicator = torch.zeros(len(self), device=self.nodes.device)
-        indicator[self.find(rows, nodes)] = 1
-        return indicator
+        # Not by assignment: a GPU is waited for, to hand it the 1.
+        return indicator.index_fill_(0, self.find(rows, nodes), 1.0)
 
     @property
     def offsets(self):
         """Where each row begins in the list, and its end: shape (n_rows + 1,)."""
-        return F.pad(torch.bincount(self.rows, minlength=self.n_rows).cumsum(0), (1, 0))
+        # Not bincount: a GPU is waited for, to know how long its result is.
+        starts = torch.arange(self.n_rows + 1, device=self.rows.device)
+        return torch.searchsorted(self.rows, starts)
 
     def find(self, rows, nodes):
         """Return the places in the list of pairs that are all in it."""

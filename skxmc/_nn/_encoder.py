@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 
-from skxmc._blocks import BLOCK_ROWS, padded_blocks
+from skxmc._blocks import encoded_rows, padded_blocks
 from skxmc._nn._modules import SparseEncoder, SteadyLinear
 from skxmc._nn._sparse import SparseLinear, SparseRows
 from skxmc._nn._tables import LabelTable
@@ -40,15 +40,15 @@ class Encoder:
 
     def __call__(self, X):
         """Map a CSR matrix (n, n_features) to a float32 ndarray (n, n_outputs)."""
-        outputs = None
+        outputs, start = None, 0
         with limited_threads(one_thread=True), torch.inference_mode():
-            for number, (block, n_true) in enumerate(padded_blocks(X)):
+            for block, n_true in padded_blocks(X, encoded_rows(self.device)):
                 output = self._encode(block)[:n_true]
                 if outputs is None:
                     shape = X.shape[0], output.shape[1]
                     outputs = np.empty(shape, dtype=np.float32)
-                start = number * BLOCK_ROWS
                 outputs[start : start + n_true] = output
+                start += n_true
         return outputs
 
     def _encode(self, block):
@@ -75,7 +75,7 @@ class Encoder:
         """
         parts = []
         with limited_threads(one_thread=True), torch.inference_mode():
-            for block, n_true in padded_blocks(X):
+            for block, n_true in padded_blocks(X, encoded_rows(self.device)):
                 x = SparseRows.from_csr(block).to(self.device)
                 parts.append(function(x, argument, n_true))
         return parts

@@ -10,7 +10,6 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
-from threadpoolctl import threadpool_limits
 from torch.optim.lr_scheduler import LambdaLR
 
 from skxmc._mapped import is_mapped
@@ -32,7 +31,7 @@ from skxmc._nn._processes import (
 )
 from skxmc._nn._resume import KeepState
 from skxmc._nn._state import trained_parameters
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import limited_threads, one_blas_thread
 
 
 class SparseNet(NeuralNet):
@@ -151,10 +150,9 @@ def train(
     )
     seed_generators(module, layers)
     try:
-        # numpy's threads, woken by a callback that scores, would spin beside the steps.
         with (
             limited_threads(one_thread=True),
-            threadpool_limits(1, user_api="blas"),
+            one_blas_thread(),
             _own_global_generator(module, device, seed),
             divided(module) if distributed else nullcontext(),
         ):

@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from skxmc._forked import openmp_is_broken
 
@@ -62,6 +63,31 @@ def thread_count(count):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_blas_thread():
+    """Compute numpy's products on one thread inside the block.
+
+    Others, once woken, would spin for a while beside the steps of training.
+    """
+    with threadpool_limits(1, user_api="blas") as limits:
+        _thread.n_blas = limits.get_original_num_threads()["blas"]
+        try:
+            yield
+        finally:
+            _thread.n_blas = None
+
+
+@contextmanager
+def all_blas_threads():
+    """Compute on all of them again, for one large product amid `one_blas_thread`."""
+    n_threads = 1 if openmp_is_broken() else getattr(_thread, "n_blas", None)
+    if n_threads is None:
+        yield
+        return
+    with threadpool_limits(n_threads, user_api="blas"):
+        yield
 
 
 def n_available():
