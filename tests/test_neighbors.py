@@ -58,6 +58,7 @@ def assert_same(first, second):
 @pytest.mark.parametrize(("n_keys", "k"), [(1, 1), (30, 30), (31, 8), (400, 12)])
 def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
     monkeypatch.setattr(_exact, "_BLOCK_KEYS", block_keys)
+    monkeypatch.setattr(_exact, "_BLOCK_SCORES", 1)
     queries, keys = whole_vectors(9, seed=1), whole_vectors(n_keys)
     indices, scores = search_exact(queries, keys, k)
     products = queries @ keys.T
@@ -69,6 +70,7 @@ def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
 @pytest.mark.parametrize("n_copies", [1, 3, 40])  # with copies, all similarities tie
 def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypatch):
     monkeypatch.setattr(_exact, "_BLOCK_KEYS", 17)
+    monkeypatch.setattr(_exact, "_BLOCK_SCORES", 30)  # one query sees 30 keys at once
     rng = np.random.default_rng(0)
     keys = np.tile(rng.standard_normal((25, 40)).astype(np.float32), (n_copies, 1))
     queries = rng.standard_normal((64, 40)).astype(np.float32)

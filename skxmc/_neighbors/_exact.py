@@ -7,8 +7,9 @@ from skxmc._pairs import pair_products
 from skxmc._stored import chunks
 from skxmc._topk import topk_dense
 
-# Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB.
-_BLOCK_KEYS = 16_384
+# Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB. With fewer
+# queries more keys are, but for those that are unpacked for it.
+_BLOCK_KEYS, _BLOCK_SCORES = 16_384, 2**22
 # Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
 _N_SPARE = 64
 
@@ -75,9 +76,11 @@ def _search_block(queries, keys, k, max_norm, on_device):
 
 def _rank_roughly(queries, keys, k):
     """Rank by matrix products, a block of keys at a time."""
-    best = Ranking(len(queries))
-    for start in range(0, len(keys), _BLOCK_KEYS):
-        best.merge(queries @ keys[start : start + _BLOCK_KEYS].T, start, k)
+    best, size = Ranking(len(queries)), _BLOCK_KEYS
+    if isinstance(keys, np.ndarray):
+        size = max(size, _BLOCK_SCORES // max(1, len(queries)))
+    for start in range(0, len(keys), size):
+        best.merge(queries @ keys[start : start + size].T, start, k)
     return best.indices, best.scores
 
 
@@ -101,6 +104,9 @@ class Ranking:
     def merge(self, block, first, k):
         """Take in the scores (n_queries, n_keys) of the keys from `first` on."""
         found, found_scores = topk_dense(block, min(k, block.shape[1]))
+        if not self.indices.shape[1]:
+            self.indices, self.scores = found + first, found_scores
+            return
         indices = np.hstack([self.indices, found + first])
         scores = np.hstack([self.scores, found_scores])
         order, self.scores = topk_dense(scores, min(k, scores.shape[1]))
