@@ -37,8 +37,12 @@ class Contestant:
 class Ours(Contestant):
     """An estimator of skxmc; it takes 1-D y where each row has one label."""
 
-    modules = ("skxmc",)
     estimator = None
+
+    def __init__(self, folder, n_threads, params):
+        super().__init__(folder, n_threads, params)
+        # `import skxmc` alone loads neither the estimator nor torch.
+        getattr(importlib.import_module("skxmc"), self.estimator)
 
     def fit(self, X, Y):
         """Fit, and have numbers compressed if the parameters say so."""
