@@ -6,7 +6,11 @@ import threading
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import (
+    ThreadpoolController,
+    threadpool_info,
+    threadpool_limits,
+)
 
 from skxmc._nn._threads import (
     StepThreads,
@@ -187,3 +191,16 @@ def test_numpy_has_one_thread_in_training_and_all_for_a_large_product():
 def test_a_callers_own_limit_of_numpys_threads_is_kept():
     with threadpool_limits(1, user_api="blas"), one_blas_thread(), all_blas_threads():
         assert blas_counts() == {1}
+
+
+def test_pools_of_numpy_and_scipy_may_differ():
+
+    pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
+    first = pools[0]["filepath"]
+    with threadpool_limits(2, user_api="blas"):
+        controller = ThreadpoolController()
+        for lib in controller.lib_controllers:
+            if lib.filepath == first:
+                lib.set_num_threads(1)
+        with one_blas_thread(), all_blas_threads():
+            assert blas_counts() == {1}

@@ -5,7 +5,7 @@ import time
 from contextlib import contextmanager
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skxmc._forked import openmp_is_broken
 
@@ -71,8 +71,11 @@ def one_blas_thread():
 
     Others, once woken, would spin for a while beside the steps of training.
     """
-    with threadpool_limits(1, user_api="blas") as limits:
-        _thread.n_blas = limits.get_original_num_threads()["blas"]
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    # numpy and scipy bring one each, whose counts may differ.
+    n_threads = min((pool["num_threads"] for pool in pools), default=None)
+    with threadpool_limits(1, user_api="blas"):
+        _thread.n_blas = n_threads
         try:
             yield
         finally:
