@@ -98,8 +98,8 @@ def _restore_balance(cls, state):
 
 def _index_state(index):
     """Return all but faiss's own structure, which is made anew from the keys."""
-    state = dict(vars(index))
-    state["index"] = None
+    state = dict(vars(index)) | {"index": None}
+    state.pop("_on_device", None)
     return state | {"effort": index.effort}
 
 
