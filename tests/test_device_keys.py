@@ -1,15 +1,19 @@
 """Candidates found on a device, against the search on the CPU."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
+import skxmc
+from skxmc import DECLAREClassifier
 from skxmc._neighbors import NeighborIndex, search_exact
 from skxmc._nn import _device_keys, keys_on
 from skxmc._nn._device_keys import DeviceKeys
 from skxmc._stored import StoredRows
+from skxmc.datasets import make_xmc_classification
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 needs_cuda = pytest.mark.skipif(
@@ -120,7 +124,24 @@ def test_an_index_searches_there_and_stores_none_of_it(free_memory, similarity):
     for part, same in zip(found, expected, strict=True):
         np.testing.assert_array_equal(part, same)
     assert len(pickle.dumps(index)) == size
-    assert not hasattr(index.compressed("int8")._on_device, "keys")
+    assert index.compressed("int8")._on_device is None
+
+
+def test_a_model_that_has_searched_there_is_saved_without_it(tmp_path):
+    X, Y = make_xmc_classification(60, 30, 12, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # labels without a row
+        model = DECLAREClassifier(random_state=0).fit(X, Y)
+    model.save(tmp_path / "before.skxmc")
+    model._index._on_device = DeviceKeys(model._index.keys, CPU)
+    model.save(tmp_path / "after.skxmc")
+    sizes = {path.stat().st_size for path in tmp_path.iterdir()}
+    assert len(sizes) == 1
+    loaded = skxmc.load(tmp_path / "after.skxmc")
+    for part, same in zip(
+        loaded.predict_topk(X, k=3), model.predict_topk(X, k=3), strict=True
+    ):
+        np.testing.assert_array_equal(part, same)
 
 
 @pytest.mark.gpu
