@@ -4,6 +4,7 @@ import copy
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -13,7 +14,13 @@ from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._features import input_scale
-from skxmc._memory import array_bytes, layer_bytes, ridge_bytes, svd_bytes
+from skxmc._memory import (
+    array_bytes,
+    hinge_bytes,
+    layer_bytes,
+    ridge_bytes,
+    svd_bytes,
+)
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
 from skxmc._pairs import pair_products
 from skxmc._recovery import (
@@ -25,8 +32,13 @@ from skxmc._recovery import (
     vote,
 )
 from skxmc._ridge import fit_ridge
+from skxmc._squared_hinge import fit_squared_hinge, suits_squared_hinge
 from skxmc.metrics import precision_at_k
 
+# Of `ridge_alpha`, which suits least squares, with squared hinge.
+_HINGE_ALPHA = 1 / 6
+# Of the true labels on the right side of their planes, for squared hinge to be kept.
+_MIN_HINGE_RECALL = 0.5
 # Cosines between rows are smaller than between codes, and tell less.
 _INPUT_SHARPENING = 8.0
 
@@ -50,9 +62,15 @@ class DECLAREClassifier(BaseXMCClassifier):
     rare_label_weight : float, default=0.0
         Labels are weighted by frequency ** -rare_label_weight before compression.
     ridge_alpha : float or None, default=3.0
-        The network is the ridge regression of the codes on X, with this penalty in
-        units of the mean squared row norm of X, plus a perceptron that learns what
-        the regression leaves over. None leaves the regression out.
+        The network is a linear map of X to the codes, with this ridge penalty in units
+        of the mean squared row norm of X, plus a perceptron that learns what the map
+        leaves over. None leaves the map out.
+    loss : {"auto", "squared_error", "squared_hinge"}, default="auto"
+        What the linear map minimises: the squared error of the codes (ridge
+        regression), or the squared hinge loss of each label (a linear support vector
+        machine, with a sixth of the penalty). "auto" is squared hinge where each row
+        has one of at most `n_components` labels and at least half of the rows come out
+        on the right side of their label's plane.
     hidden_layer_sizes : sequence of int, default=()
         Units of the perceptron's hidden layers. Empty: the ridge regression alone,
         which is solved and not trained, or a linear network where `ridge_alpha` is
@@ -201,6 +219,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "compression": [StrOptions({"svd", "predictable", "neighbors"})],
         "rare_label_weight": [Interval(Real, 0, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
+        "loss": [StrOptions({"auto", "squared_error", "squared_hinge"})],
         "keys": [StrOptions({"predicted", "exact"})],
         "similarity": [StrOptions({"cosine", "dot"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -219,6 +238,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         compression="svd",
         rare_label_weight=0.0,
         ridge_alpha=3.0,
+        loss="auto",
         hidden_layer_sizes=(),
         keys="predicted",
         similarity="cosine",
@@ -250,6 +270,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.compression = compression
         self.rare_label_weight = rare_label_weight
         self.ridge_alpha = ridge_alpha
+        self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.keys = keys
         self.similarity = similarity
@@ -335,14 +356,29 @@ class DECLAREClassifier(BaseXMCClassifier):
             random_state=rng,
         )
         # In this order: the decoder may be the largest array of all.
-        module = self._build_module(X, codes, held_out, rng)
+        module = self._build_module(X, Y, codes, held_out, rng)
         return codes, module, linear_decoder(Y, codes)
 
-    def _build_module(self, X, codes, held_out, rng):
+    def _fit_linear(self, X, Y, codes, rng):
+        """Return weights and bias of the linear map of X to the codes."""
+        is_auto = self.loss == "auto"
+        suits = not is_auto or suits_squared_hinge(X, Y, self.n_components)
+        if self.loss != "squared_error" and suits:
+            each_label = sp.eye_array(Y.shape[1], dtype=np.float32, format="csr")
+            *linear, recall = fit_squared_hinge(
+                *(X, Y, _HINGE_ALPHA * self.ridge_alpha),
+                projection=project_labels(each_label, linear_decoder(Y, codes)),
+                random_state=rng.randint(2**31),
+            )
+            if not is_auto or recall >= _MIN_HINGE_RECALL:
+                return tuple(linear)
+        return fit_ridge(X, codes, self.ridge_alpha)
+
+    def _build_module(self, X, Y, codes, held_out, rng):
         linear = None
         if self.ridge_alpha is not None:
-            X_train, codes_train = rest_of(held_out, X, codes)
-            linear = fit_ridge(X_train, codes_train, self.ridge_alpha)
+            rows, labels, targets = rest_of(held_out, X, Y, codes)
+            linear = self._fit_linear(rows, labels, targets, rng)
         return _nn.SparseEncoder(
             X.shape[1],
             codes.shape[1],
@@ -360,6 +396,9 @@ class DECLAREClassifier(BaseXMCClassifier):
         weights, ridge = 0, 0
         if self.ridge_alpha is not None:
             weights, ridge = array_bytes(d, c), ridge_bytes(size, c)
+            is_hinge = size.is_single_label and n_labels <= self.n_components
+            if self.loss == "squared_hinge" or (self.loss == "auto" and is_hinge):
+                ridge = max(ridge, hinge_bytes(size, c))
         layers, optimizer = layer_bytes(d, self.hidden_layer_sizes, c)
         decoder = array_bytes(n_labels, c)
         network = weights + layers

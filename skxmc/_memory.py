@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import NamedTuple
 
+from joblib import cpu_count
+
 from skxmc._codes import level_sizes
 from skxmc._neighbors import index_bytes
 
@@ -62,6 +64,15 @@ def ridge_bytes(size, n_targets):
     rows = 2 * array_bytes(size.n_samples, block)
     columns = 6 * array_bytes(size.n_features, block)
     return array_bytes(size.n_features, n_targets) + size.x_bytes + rows + columns
+
+
+def hinge_bytes(size, n_targets):
+    """Return the peak of fitting a machine a label, with the weights."""
+    block = min(_BLOCK_TARGETS, size.n_labels)
+    weights = 2 * array_bytes(size.n_features, n_targets)
+    columns = 2 * array_bytes(size.n_features, block)
+    # Values in 8 bytes, and a copy of 16 a value on each thread.
+    return weights + columns + size.x_bytes * (1 + 2 * min(cpu_count(), block))
 
 
 def linear_features_bytes(size, n_components, alpha):

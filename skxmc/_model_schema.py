@@ -37,6 +37,8 @@ _FITTED = {
 }
 # Parameters that say where a model is trained, not what it is.
 _NOT_STORED = {"checkpoint", "distributed"}
+# Parameters that the first files lack, and what their models did.
+_ADDED = {"loss": "squared_error"}
 
 
 def _estimator_state(estimator):
@@ -62,7 +64,9 @@ def _estimator_state(estimator):
 
 def _restore_estimator(cls, state):
     params = state.pop("params")
-    if params.keys() != cls().get_params(deep=False).keys() - _NOT_STORED:
+    names = cls().get_params(deep=False).keys() - _NOT_STORED
+    params = {name: _ADDED[name] for name in _ADDED.keys() & names} | params
+    if params.keys() != names:
         raise ValueError(f"it has the parameters {sorted(params)}.")
     estimator = cls(**params)
     estimator._validate_params()

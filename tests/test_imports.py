@@ -64,8 +64,10 @@ ALLOWED = {
         "_pairs",
         "_recovery",
         "_ridge",
+        "_squared_hinge",
         "metrics",
     },
+    "_squared_hinge": {"_features", "_mapped", "_nn"},
     "_mhe": {
         "_base",
         "_blocks",

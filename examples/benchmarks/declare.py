@@ -51,6 +51,8 @@ ABLATION = [
     ("neighbours only", {"decoder": "neighbors"}),
     ("linear decoder only", {"decoder": "linear"}),
     ("no votes of like inputs", {"input_weight": 0}),
+    ("squared hinge", {"loss": "squared_hinge"}),
+    ("squared hinge, more penalty", {"loss": "squared_hinge", "ridge_alpha": 12}),
     ("with a perceptron", PERCEPTRON),
     ("perceptron, lr=0.003, 10 epochs", PERCEPTRON | {"lr": 3e-3, "max_epochs": 10}),
     (
@@ -79,6 +81,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--sets", nargs="+", help="only these data sets")
+    parser.add_argument("--settings", nargs="+", help="only these settings")
     arguments = parser.parse_args()
     runs = RUNS
     if arguments.ablation:
@@ -86,7 +89,8 @@ def main():
         runs = [(name, *setting) for name in names for setting in ABLATION]
     print_header("set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s", "predict s", "MiB")
     for name, setting, params in runs:
-        if not arguments.sets or name in arguments.sets:
+        is_wanted = not arguments.settings or setting in arguments.settings
+        if is_wanted and (not arguments.sets or name in arguments.sets):
             run(name, setting, params, validation=arguments.ablation)
 
 

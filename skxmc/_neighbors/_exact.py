@@ -80,7 +80,10 @@ def _rank_roughly(queries, keys, k):
     if isinstance(keys, np.ndarray):
         size = max(size, _BLOCK_SCORES // max(1, len(queries)))
     for start in range(0, len(keys), size):
-        best.merge(queries @ keys[start : start + size].T, start, k)
+        # OpenBLAS at times raises the flag where all is finite: numpy issue 28227.
+        with np.errstate(invalid="ignore"):
+            block = queries @ keys[start : start + size].T
+        best.merge(block, start, k)
     return best.indices, best.scores
 
 

@@ -17,7 +17,7 @@ from skxmc._nn._sparse import SparseProduct
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
-from skxmc._nn._threads import all_blas_threads
+from skxmc._nn._threads import all_blas_threads, n_available
 
 __all__ = [
     "AverageWeights",
@@ -47,6 +47,7 @@ __all__ = [
     "load_tokenizer",
     "local_device",
     "memory_errors",
+    "n_available",
     "of_first",
     "register_modules",
     "resolve_device",

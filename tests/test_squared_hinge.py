@@ -1,0 +1,127 @@
+"""One support vector machine a label, against scikit-learn's own."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import make_blobs, make_classification
+from sklearn.svm import LinearSVC
+
+from skxmc import DECLAREClassifier
+from skxmc._mapped import MappedCSR
+from skxmc._squared_hinge import fit_squared_hinge, suits_squared_hinge
+
+
+def one_hot(y):
+    ones, rows = np.ones(len(y), dtype=np.float32), np.arange(len(y))
+    return sp.csr_array((ones, (rows, y)))
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    X = sp.random_array((300, 40), density=0.2, rng=rng, dtype=np.float32).tocsr()
+    y = (X @ rng.normal(size=(40, 5))).argmax(axis=1)
+    return X, y
+
+
+def objective(f, w, truth, penalty):
+    margins = 1 - np.where(truth, 1, -1) * f
+    return (np.maximum(margins, 0) ** 2).sum() + penalty * (w**2).sum()
+
+
+def test_minimises_the_objective_of_each_label(problem):
+    X, y = problem
+    alpha, labels = 0.5, np.eye(5, dtype=np.float32)
+    weight, bias, recall = fit_squared_hinge(X, one_hot(y), alpha, labels, 0)
+    square = X.power(2).sum() / 300
+    f = 2 * (X @ weight + bias) - 1
+    for label in range(5):
+        exact = LinearSVC(C=1 / (2 * alpha), tol=1e-8, dual=True, max_iter=10**5)
+        exact.fit(X / np.sqrt(square), y == label)
+        best = exact.decision_function(X / np.sqrt(square))
+        penalty = alpha * square
+        w_best = exact.coef_[0] / np.sqrt(square)
+        # The bias counts in LIBLINEAR's penalty, and its first digits are enough.
+        found = objective(f[:, label], 2 * weight[:, label], y == label, penalty)
+        assert found <= 1.02 * objective(best, w_best, y == label, penalty)
+    assert recall == np.mean(f[np.arange(300), y] > 0)
+
+
+def test_codes_are_those_of_the_labels(problem):
+    X, y = problem
+    projection = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+    labels = np.eye(5, dtype=np.float32)
+    weight, bias, _ = fit_squared_hinge(X, one_hot(y), 1.0, labels, 0)
+    codes = fit_squared_hinge(X, one_hot(y), 1.0, projection, 0)
+    np.testing.assert_allclose(codes[0], weight @ projection, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes[1], bias @ projection, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_of_every_row_and_of_none_are_constants(problem):
+    X, y = problem
+    Y = sp.csr_array(np.stack([np.ones(300), np.zeros(300), y == 0], axis=1))
+    eye = np.eye(3, dtype=np.float32)
+    weight, bias, _ = fit_squared_hinge(X, Y.astype(np.float32), 1.0, eye, 0)
+    assert not weight[:, :2].any()
+    np.testing.assert_array_equal(bias[:2], [1, 0])
+
+
+def test_what_is_learned_is_the_same_on_any_number_of_threads(problem, monkeypatch):
+    X, y = problem
+    eye = np.eye(5, dtype=np.float32)
+    found = []
+    for count in (1, 3):
+        monkeypatch.setattr("skxmc._nn.n_available", lambda count=count: count)
+        found.append(fit_squared_hinge(X, one_hot(y), 1.0, eye, 0))
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
+
+
+def test_suits_rows_with_one_of_few_labels(problem):
+    X, y = problem
+    Y = one_hot(y)
+    assert suits_squared_hinge(X, Y, 5)
+    assert not suits_squared_hinge(X, Y, 4)
+    assert not suits_squared_hinge(X, (Y + one_hot((y + 1) % 5)).tocsr(), 5)
+    assert not suits_squared_hinge(MappedCSR(X), Y, 5)
+
+
+def test_mapped_rows_are_refused(problem):
+    X, y = problem
+    with pytest.raises(ValueError, match="needs X in memory"):
+        fit_squared_hinge(MappedCSR(X), one_hot(y), 1.0, np.eye(5), 0)
+
+
+def linear(**params):
+    return DECLAREClassifier(decoder="linear", random_state=0, **params)
+
+
+def fitted_alike(a, b, X):
+    return np.array_equal(a.predict_topk(X, 3), b.predict_topk(X, 3))
+
+
+def test_auto_takes_squared_hinge_where_planes_part_the_classes():
+    X, y = make_blobs(400, n_features=20, centers=8, cluster_std=3, random_state=0)
+    auto = linear().fit(X, y)
+    hinge = linear(loss="squared_hinge").fit(X, y)
+    error = linear(loss="squared_error").fit(X, y)
+    assert fitted_alike(auto, hinge, X)
+    assert not fitted_alike(auto, error, X)
+
+
+def test_auto_takes_squared_error_where_no_plane_does():
+    # Two clusters a class, some of each on either side of the others.
+    X, y = make_classification(
+        600, 20, n_informative=10, n_classes=10, n_clusters_per_class=2, random_state=0
+    )
+    auto = linear().fit(X, y)
+    error = linear(loss="squared_error").fit(X, y)
+    assert fitted_alike(auto, error, X)
+
+
+def test_auto_takes_squared_error_with_several_labels_a_row(problem):
+    X, y = problem
+    Y = one_hot(y) + one_hot((y + 1) % 5)
+    auto = linear().fit(X, Y)
+    error = linear(loss="squared_error").fit(X, Y)
+    assert fitted_alike(auto, error, X)
