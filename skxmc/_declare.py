@@ -4,7 +4,6 @@ import copy
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -13,12 +12,12 @@ from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
-from skxmc._features import input_scale
+from skxmc._linear_map import fit_linear_map
+from skxmc._mapped import input_scale
 from skxmc._memory import (
     array_bytes,
-    hinge_bytes,
     layer_bytes,
-    ridge_bytes,
+    linear_map_bytes,
     svd_bytes,
 )
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
@@ -31,14 +30,8 @@ from skxmc._recovery import (
     rank_votes,
     vote,
 )
-from skxmc._ridge import fit_ridge
-from skxmc._squared_hinge import fit_squared_hinge, suits_squared_hinge
 from skxmc.metrics import precision_at_k
 
-# Of `ridge_alpha`, which suits least squares, with squared hinge.
-_HINGE_ALPHA = 1 / 6
-# Of the true labels on the right side of their planes, for squared hinge to be kept.
-_MIN_HINGE_RECALL = 0.5
 # Cosines between rows are smaller than between codes, and tell less.
 _INPUT_SHARPENING = 8.0
 
@@ -359,26 +352,13 @@ class DECLAREClassifier(BaseXMCClassifier):
         module = self._build_module(X, Y, codes, held_out, rng)
         return codes, module, linear_decoder(Y, codes)
 
-    def _fit_linear(self, X, Y, codes, rng):
-        """Return weights and bias of the linear map of X to the codes."""
-        is_auto = self.loss == "auto"
-        suits = not is_auto or suits_squared_hinge(X, Y, self.n_components)
-        if self.loss != "squared_error" and suits:
-            each_label = sp.eye_array(Y.shape[1], dtype=np.float32, format="csr")
-            *linear, recall = fit_squared_hinge(
-                *(X, Y, _HINGE_ALPHA * self.ridge_alpha),
-                projection=project_labels(each_label, linear_decoder(Y, codes)),
-                random_state=rng.randint(2**31),
-            )
-            if not is_auto or recall >= _MIN_HINGE_RECALL:
-                return tuple(linear)
-        return fit_ridge(X, codes, self.ridge_alpha)
-
     def _build_module(self, X, Y, codes, held_out, rng):
         linear = None
         if self.ridge_alpha is not None:
             rows, labels, targets = rest_of(held_out, X, Y, codes)
-            linear = self._fit_linear(rows, labels, targets, rng)
+            linear = fit_linear_map(
+                *(rows, labels, targets, self.ridge_alpha, rng), loss=self.loss
+            )
         return _nn.SparseEncoder(
             X.shape[1],
             codes.shape[1],
@@ -393,12 +373,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         n, d, n_labels = size.n_samples, size.n_features, size.n_labels
         c = min(self.n_components, n, n_labels)
         svd, codes = svd_bytes(size, c)
-        weights, ridge = 0, 0
+        weights, linear = 0, 0
         if self.ridge_alpha is not None:
-            weights, ridge = array_bytes(d, c), ridge_bytes(size, c)
-            is_hinge = size.is_single_label and n_labels <= self.n_components
-            if self.loss == "squared_hinge" or (self.loss == "auto" and is_hinge):
-                ridge = max(ridge, hinge_bytes(size, c))
+            weights = array_bytes(d, c)
+            linear = linear_map_bytes(size, self.n_components, c, self.loss)
         layers, optimizer = layer_bytes(d, self.hidden_layer_sizes, c)
         decoder = array_bytes(n_labels, c)
         network = weights + layers
@@ -408,7 +386,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         model = network + decoder + keys + rows + label_rows
         peak = max(
             svd,
-            codes + ridge,
+            codes + linear,
             codes + network + decoder + optimizer,
             model,
         )

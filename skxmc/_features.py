@@ -1,16 +1,14 @@
 """The part of a network that maps rows to features, before it is trained."""
 
-import numpy as np
-
 from skxmc import _nn
 from skxmc._linear_features import fit_linear_features
-from skxmc._mapped import csr_blocks
+from skxmc._mapped import input_scale
 
 
 def start_features(
     X, Y, form, *, n_components, ridge_alpha, hidden_layer_sizes, dropout, random_state
 ):
-    """Make hidden layers beside linear features, which ridge regression fits.
+    """Make hidden layers beside linear features, which are fitted.
 
     Parameters
     ----------
@@ -51,10 +49,3 @@ def start_features(
         linear=linear,
         seed=random_state.randint(2**31),
     )
-
-
-def input_scale(X):
-    """Return what brings rows to a root mean square norm of 1."""
-    squares = sum(block.power(2).sum() for _, block in csr_blocks(X))
-    mean_square = squares / X.shape[0]
-    return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0

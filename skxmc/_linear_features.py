@@ -4,14 +4,14 @@ import numpy as np
 
 from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
-from skxmc._ridge import fit_ridge
+from skxmc._linear_map import fit_linear_map
 
 # Root mean square norm of the features, and the rows it is measured on.
 _NORM, _N_NORM_ROWS = 4.0, 4096
 
 
 def fit_linear_features(X, Y, n_components, alpha, random_state):
-    """Fit a ridge regression of the leading SVD codes of Y on X.
+    """Fit the leading SVD codes of Y as a linear map of X.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
         rare_label_weight=0.0,
         random_state=random_state,
     )
-    weight, bias = fit_ridge(X, Z, alpha)
+    weight, bias = fit_linear_map(X, Y, Z, alpha, random_state)
     some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
     outputs = np.concatenate([block @ weight + bias for block in row_blocks(some)])
     norm = np.sqrt(np.mean(np.einsum("ij,ij->i", outputs, outputs)))

@@ -120,6 +120,13 @@ def sum_columns(X, power=1):
     )
 
 
+def input_scale(X):
+    """Return what brings rows to a root mean square norm of 1."""
+    squares = sum(block.power(2).sum() for _, block in csr_blocks(X))
+    mean_square = squares / X.shape[0]
+    return float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
+
+
 def check_mapped(M, name, *, indicator=False):
     """Check a `MappedCSR` block by block; scipy and torch trust what they are given.
 

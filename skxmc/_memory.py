@@ -75,6 +75,14 @@ def hinge_bytes(size, n_targets):
     return weights + columns + size.x_bytes * (1 + 2 * min(cpu_count(), block))
 
 
+def linear_map_bytes(size, n_components, n_targets, loss="auto"):
+    """Return the peak of fitting the linear map to codes, with the weights."""
+    is_small = size.is_single_label and size.n_labels <= n_components
+    if loss == "squared_hinge" or (loss == "auto" and is_small):
+        return max(hinge_bytes(size, n_targets), ridge_bytes(size, n_targets))
+    return ridge_bytes(size, n_targets)
+
+
 def linear_features_bytes(size, n_components, alpha):
     """Return the peak of fitting the linear features, their bytes and their number."""
     n_targets = min(n_components, size.n_samples, size.n_labels)
@@ -82,7 +90,8 @@ def linear_features_bytes(size, n_components, alpha):
         return 0, 0, 0
     svd, codes = svd_bytes(size, n_components)
     weights = array_bytes(size.n_features, n_targets)
-    return max(svd, codes + ridge_bytes(size, n_targets)), weights, n_targets
+    fitting = codes + linear_map_bytes(size, n_components, n_targets)
+    return max(svd, fitting), weights, n_targets
 
 
 class FeatureSizes(NamedTuple):

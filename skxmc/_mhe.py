@@ -76,10 +76,11 @@ class MultiHeadEncodingClassifier(
         are scored anew by a vector for each label. 0 leaves that, and its parameters,
         out; so does 1-D y.
     n_components : int, default=256
-        Length of the linear features: what ridge regression predicts of the leading
-        singular vectors of Y. Of 1-D y they are used for no more classes than this.
+        Length of the linear features: what a linear map of X predicts of the leading
+        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Of 1-D
+        y they are used for no more classes than this.
     ridge_alpha : float or None, default=3.0
-        Penalty of that regression, in units of the mean squared row norm of X. None
+        Ridge penalty of that map, in units of the mean squared row norm of X. None
         leaves the linear features out.
     hidden_layer_sizes : sequence of int, default=(1024,)
         Units of the perceptron's hidden layers. The last one and the linear features

@@ -9,24 +9,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from skxmc import _nn
-from skxmc._features import input_scale
-from skxmc._mapped import is_mapped, longest_row
+from skxmc._mapped import input_scale, is_mapped
 
 # Labels whose weights are held before they are turned to codes.
 _BLOCK_LABELS = 64
 # Looser than scikit-learn's 1e-4: a finer solution ranks no better.
 _TOL, _MAX_ITER = 0.1, 100
-_MAX_ENTRIES = 2**31 - 1  # of a matrix that LIBLINEAR takes
-
-
-def suits_squared_hinge(X, Y, n_components):
-    """Whether each row has one of few labels: their codes lose nothing then."""
-    is_small = Y.shape[1] <= n_components and _fits(X, Y)
-    return is_small and longest_row(Y) <= 1
-
-
-def _fits(X, Y):
-    return not is_mapped(X, Y) and X.indptr[-1] <= _MAX_ENTRIES
+MAX_ENTRIES = 2**31 - 1  # of a matrix that LIBLINEAR takes
 
 
 def fit_squared_hinge(X, Y, alpha, projection, random_state):
@@ -63,9 +52,9 @@ def fit_squared_hinge(X, Y, alpha, projection, random_state):
     ValueError
         If X or Y is mapped, or X has more than 2 147 483 647 values.
     """
-    if not _fits(X, Y):
+    if is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
         raise ValueError(
-            f"loss='squared_hinge' needs X in memory, with at most {_MAX_ENTRIES} "
+            f"loss='squared_hinge' needs X in memory, with at most {MAX_ENTRIES} "
             f"values; got {int(X.indptr[-1])} values in a {type(X).__name__}. Use "
             "loss='squared_error'."
         )

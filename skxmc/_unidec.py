@@ -24,14 +24,14 @@ from skxmc._dual_training import (
     refresh_picks,
     start_labels,
 )
-from skxmc._features import input_scale, start_features
+from skxmc._features import start_features
 from skxmc._label_features import (
     LabelDescriptions,
     check_label_features,
     check_n_rows,
     describe_labels,
 )
-from skxmc._mapped import count_columns, is_mapped
+from skxmc._mapped import count_columns, input_scale, is_mapped
 from skxmc._memory import dual_encoder_bytes
 from skxmc._targets import form_of
 from skxmc._text_encoder import (
@@ -105,10 +105,11 @@ class UniDECClassifier(
     embedding_size : int, default=256
         Length of the embeddings of rows and labels.
     n_components : int, default=256
-        Length of the linear features: what ridge regression predicts of the leading
-        singular vectors of Y. Of 1-D y they are used for no more classes than this.
+        Length of the linear features: what a linear map of X predicts of the leading
+        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Of 1-D
+        y they are used for no more classes than this.
     ridge_alpha : float or None, default=3.0
-        Penalty of that regression, in units of the mean squared row norm of X. None
+        Ridge penalty of that map, in units of the mean squared row norm of X. None
         leaves the linear features out.
     hidden_layer_sizes : sequence of int, default=(512,)
         Units of the encoder's hidden layers. The last one and the linear features are

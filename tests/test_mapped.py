@@ -10,8 +10,14 @@ from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifi
 from skxmc._centroids import label_centroids
 from skxmc._codes import LabelCodes, level_counts
 from skxmc._compression import svd_codes
-from skxmc._features import input_scale
-from skxmc._mapped import MappedCSR, check_mapped, count_columns, csr_blocks, row_spans
+from skxmc._mapped import (
+    MappedCSR,
+    check_mapped,
+    count_columns,
+    csr_blocks,
+    input_scale,
+    row_spans,
+)
 from skxmc._mining import MappedNegatives, NegativesMiner, find_hard_negatives
 from skxmc._nn import PoolDataset, SparseDataset
 from skxmc._nn._data import BlockSampler

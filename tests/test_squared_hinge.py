@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.datasets import make_blobs, make_classification
 from sklearn.svm import LinearSVC
 
-from skxmc import DECLAREClassifier
 from skxmc._mapped import MappedCSR
-from skxmc._squared_hinge import fit_squared_hinge, suits_squared_hinge
+from skxmc._squared_hinge import fit_squared_hinge
 
 
 def one_hot(y):
@@ -77,51 +75,7 @@ def test_what_is_learned_is_the_same_on_any_number_of_threads(problem, monkeypat
         np.testing.assert_array_equal(one, several)
 
 
-def test_suits_rows_with_one_of_few_labels(problem):
-    X, y = problem
-    Y = one_hot(y)
-    assert suits_squared_hinge(X, Y, 5)
-    assert not suits_squared_hinge(X, Y, 4)
-    assert not suits_squared_hinge(X, (Y + one_hot((y + 1) % 5)).tocsr(), 5)
-    assert not suits_squared_hinge(MappedCSR(X), Y, 5)
-
-
 def test_mapped_rows_are_refused(problem):
     X, y = problem
     with pytest.raises(ValueError, match="needs X in memory"):
         fit_squared_hinge(MappedCSR(X), one_hot(y), 1.0, np.eye(5), 0)
-
-
-def linear(**params):
-    return DECLAREClassifier(decoder="linear", random_state=0, **params)
-
-
-def fitted_alike(a, b, X):
-    return np.array_equal(a.predict_topk(X, 3), b.predict_topk(X, 3))
-
-
-def test_auto_takes_squared_hinge_where_planes_part_the_classes():
-    X, y = make_blobs(400, n_features=20, centers=8, cluster_std=3, random_state=0)
-    auto = linear().fit(X, y)
-    hinge = linear(loss="squared_hinge").fit(X, y)
-    error = linear(loss="squared_error").fit(X, y)
-    assert fitted_alike(auto, hinge, X)
-    assert not fitted_alike(auto, error, X)
-
-
-def test_auto_takes_squared_error_where_no_plane_does():
-    # Two clusters a class, some of each on either side of the others.
-    X, y = make_classification(
-        600, 20, n_informative=10, n_classes=10, n_clusters_per_class=2, random_state=0
-    )
-    auto = linear().fit(X, y)
-    error = linear(loss="squared_error").fit(X, y)
-    assert fitted_alike(auto, error, X)
-
-
-def test_auto_takes_squared_error_with_several_labels_a_row(problem):
-    X, y = problem
-    Y = one_hot(y) + one_hot((y + 1) % 5)
-    auto = linear().fit(X, Y)
-    error = linear(loss="squared_error").fit(X, Y)
-    assert fitted_alike(auto, error, X)
