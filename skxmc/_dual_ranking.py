@@ -22,6 +22,9 @@ N_CALIBRATED = 100
 _START = 0.15
 # A frequency counts this many rows more, so that no logarithm is infinite.
 _SMOOTHING = 0.5
+# Of the logarithm of a label's chance to be in a pool. Its own weight would be 1 if
+# negatives were picked by chance alone; this is what held-out rows say.
+_POOL_FACTOR = 0.3
 
 
 class Dial(NamedTuple):
@@ -235,6 +238,30 @@ def log_frequency(counts, n_samples):
     """Compute the logarithm of the share of rows that have each label, float32."""
     share = (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
     return np.log(share).astype(np.float32)
+
+
+def pool_bonus(counts, n_samples, n_draws):
+    """Compute what makes up for labels that are seldom in the pool of a batch.
+
+    They are compared with fewer of the rows that lack them than frequent labels are,
+    and come out too high: ``0.3 * log(1 - (1 - frequency) ** n_draws)``, the logarithm
+    of the chance to be in the pool.
+
+    Parameters
+    ----------
+    counts, n_samples : ndarray of shape (n_labels,) and int
+        Training rows of each label, of how many.
+    n_draws : int
+        Labels drawn for a pool, with repetitions.
+
+    Returns
+    -------
+    bonus : ndarray of shape (n_labels,), float32
+        At most 0.
+    """
+    share = (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
+    chance = -np.expm1(n_draws * np.log1p(-share))
+    return (_POOL_FACTOR * np.log(chance)).astype(np.float32)
 
 
 def make_queries(outputs, embedding_size, scale, dial):

@@ -11,6 +11,7 @@ from skxmc._dual_ranking import (
     empty_keys,
     log_frequency,
     make_queries,
+    pool_bonus,
     start_keys,
     table_of,
 )
@@ -84,7 +85,7 @@ def start_labels(tower, label_features, device):
     return keys
 
 
-def fill_keys(keys, net, label_features, counts, n_samples, device):
+def fill_keys(keys, net, label_features, counts, n_samples, n_draws, device):
     """Bring the keys of all labels, see `empty_keys`, up to a network, in place.
 
     Parameters
@@ -97,6 +98,8 @@ def fill_keys(keys, net, label_features, counts, n_samples, device):
         Input of the labels.
     counts, n_samples : ndarray of shape (n_labels,) and int
         Training rows of each label, of how many.
+    n_draws : int
+        Labels drawn for the pool of a batch, with repetitions.
     device : torch.device
         Where to compute.
     """
@@ -105,7 +108,9 @@ def fill_keys(keys, net, label_features, counts, n_samples, device):
     table = table_of(keys, size)
     if not np.shares_memory(table, net.table.array):
         table[:] = net.table.array
-    keys[counts > 0, -2] = 0.0  # a label with rows needs no bonus any more
+    # A label with rows needs no bonus of its own any more.
+    known = counts > 0
+    keys[known, -2] = pool_bonus(counts[known], n_samples, n_draws)
     keys[:, -1] = log_frequency(counts, n_samples)
 
 

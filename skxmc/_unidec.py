@@ -198,11 +198,13 @@ class UniDECClassifier(
     of training rows of label l out of n, the score is ::
 
         encoder_weight * z @ z_l / T + (1 - encoder_weight) * (f @ w_l + b_l)
-            + popularity * log(n_l / n)
+            + popularity * log(n_l / n) + 0.3 * log(1 - (1 - n_l / n) ** m)
 
-    which is one inner product, searched for its largest values. Over the pool of a
-    batch, with p the positives of a row and j one of them, the losses are the means
-    over p of ::
+    with m = batch_size * (1 + n_negatives): labels that are seldom in the pool of a
+    batch learn too little of the rows that lack them, and would come out too high. It
+    is one inner product, searched for its largest values. Over the pool of a batch,
+    with p the positives of a row and j one of them, the losses are the means over p
+    of ::
 
         supcon     -log(e^s_j / sum_l e^s_l)
         decoupled  -log(e^s_j / (e^s_j + sum_(l not in p) e^s_l))
@@ -394,6 +396,7 @@ class UniDECClassifier(
             label_features=labels.features,
             counts=counts,
             n_samples=n_samples,
+            n_draws=self.batch_size * (1 + self.n_negatives),
             device=device,
         )
         dial = self._dial()

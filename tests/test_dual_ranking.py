@@ -5,7 +5,14 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, softmax
 
-from skxmc._dual_ranking import Dial, DualRanker, empty_keys, log_frequency, table_of
+from skxmc._dual_ranking import (
+    Dial,
+    DualRanker,
+    empty_keys,
+    log_frequency,
+    pool_bonus,
+    table_of,
+)
 
 N_LABELS, SIZE, N_FEATURES, SCALE = 150, 4, 6, 20.0
 
@@ -124,3 +131,15 @@ def test_tables_are_views_of_the_keys(problem):
     keys = problem[0]
     assert np.shares_memory(table_of(keys, SIZE), keys)
     assert table_of(keys, SIZE).shape == (N_LABELS, N_FEATURES + 1)
+
+
+def test_labels_lose_by_the_chance_to_be_out_of_the_pool():
+    rng = np.random.default_rng(0)
+    n_samples, counts = 400, np.array([1, 5, 40, 400])
+    shares = (counts + 0.5) / (n_samples + 1)
+    draws = rng.random((4000, 100, 4)) < shares  # a pool of 100 draws, 4000 times
+    chances = draws.any(axis=1).mean(axis=0)
+    bonus = pool_bonus(counts, n_samples, 100)
+    np.testing.assert_allclose(bonus, 0.3 * np.log(chances), atol=0.02)
+    assert bonus.dtype == np.float32
+    assert pool_bonus(np.array([1]), 10**7, 1)[0] < -4  # finite, however rare
