@@ -12,7 +12,9 @@ parts      both parts trained together and each alone
 pool       labels in a batch against time and memory
 labels     label texts against centroids
 
-and ``dial`` prints precision against propensity-scored precision over the weights in
+``pool_terms`` scores held-out rows of two whole sets without and with the term of the
+score for labels that are seldom in a pool,
+``dial`` prints precision against propensity-scored precision over the weights in
 the score (with ``--plot file.png`` it draws them), ``zero_shot`` finds labels held out
 of training, ``scale`` times steps up to a million labels.
 """
@@ -24,14 +26,16 @@ import sys
 import time
 import warnings
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
 from _data import as_csr, evaluate, load, print_header, print_row, texts_of_labels
+from compare import read_stdlib
 from sklearn.base import clone
 from sklearn.preprocessing import normalize
 
-from skxmc import UniDECClassifier
+from skxmc import UniDECClassifier, _dual_ranking
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
@@ -58,6 +62,7 @@ def main():
         "parts": compare_parts,
         "pool": compare_pools,
         "labels": compare_labels,
+        "pool_terms": compare_pool_terms,
         "dial": show_dial,
         "zero_shot": find_new_labels,
         "scale": measure_scale,
@@ -150,6 +155,33 @@ def compare_labels():
     }
     for name, params in settings.items():
         print_claim(name, params)
+
+
+def compare_pool_terms():
+    print_header("set", "held out", "factor", "P@1/3/5", "PSP@1/3/5")
+    for name, is_grouped in (
+        ("stdlib", False),
+        ("debian-depends", False),
+        ("debian-depends", True),
+    ):
+        data = read_stdlib() if name == "stdlib" else load(name)
+        X, Y = map(as_csr, data[:2])
+        held_out = held_out_rows(X.shape[0], is_grouped)
+        train = np.delete(np.arange(X.shape[0]), held_out)
+        for factor in (0.0, _dual_ranking._POOL_FACTOR):
+            with mock.patch.object(_dual_ranking, "_POOL_FACTOR", factor):
+                model, _ = fit(X[train], Y[train])
+            ranking = model.predict_topk(X[held_out], k=5)
+            scores = evaluate(Y[train], Y[held_out], ranking)
+            kind = "blocks of rows" if is_grouped else "rows at random"
+            print_row(name, kind, factor, *scores)
+
+
+def held_out_rows(n_samples, is_grouped):
+    """Draw a fifth of the rows, at random or in blocks of 100."""
+    size = 100 if is_grouped else 1
+    blocks = np.random.default_rng(0).permutation(n_samples // size)
+    return (blocks[: len(blocks) // 5, None] * size + np.arange(size)).ravel()
 
 
 def show_dial(plot=None):
