@@ -181,7 +181,7 @@ def test_naming_the_best_features_beats_chance(fitted):
     [
         DECLAREClassifier(random_state=0),
         MultiHeadEncodingClassifier(lr=0.05, random_state=0),
-        UniDECClassifier(lr=0.05, batch_size=16, random_state=0),
+        UniDECClassifier(batch_size=16, random_state=0),
     ],
     ids=lambda e: type(e).__name__,
 )
