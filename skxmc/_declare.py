@@ -14,12 +14,7 @@ from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import input_scale
-from skxmc._memory import (
-    array_bytes,
-    layer_bytes,
-    linear_map_bytes,
-    svd_bytes,
-)
+from skxmc._memory import array_bytes, layer_bytes, linear_map_bytes, svd_bytes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
 from skxmc._pairs import pair_products
 from skxmc._recovery import (
@@ -39,8 +34,8 @@ _INPUT_SHARPENING = 8.0
 class DECLAREClassifier(BaseXMCClassifier):
     """Classifier that predicts compressed labels and recovers them from neighbours.
 
-    The label matrix is compressed to `n_components` columns by a truncated SVD, a ridge
-    regression or a network learns to predict these codes from X, and a row's labels are
+    The label matrix is compressed to `n_components` columns by a truncated SVD, a
+    linear map or a network learns to predict these codes from X, and a row's labels are
     those of the training rows whose codes are most similar to its own. It suits data
     where labels occur together, rows with many labels, label sets in the hundred
     thousands, and whoever needs a model in seconds.
@@ -65,8 +60,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         has one of at most `n_components` labels and at least half of the rows come out
         on the right side of their label's plane.
     hidden_layer_sizes : sequence of int, default=()
-        Units of the perceptron's hidden layers. Empty: the ridge regression alone,
-        which is solved and not trained, or a linear network where `ridge_alpha` is
+        Units of the perceptron's hidden layers. Empty: the linear map alone, which is
+        solved and not trained, or a linear network where `ridge_alpha` is
         None.
     keys : {"predicted", "exact"}, default="predicted"
         What a prediction is compared with: the codes that the network predicts for the

@@ -236,8 +236,7 @@ def start_keys(keys, outputs, embedding_size):
 
 def log_frequency(counts, n_samples):
     """Compute the logarithm of the share of rows that have each label, float32."""
-    share = (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
-    return np.log(share).astype(np.float32)
+    return np.log(_frequency(counts, n_samples)).astype(np.float32)
 
 
 def pool_bonus(counts, n_samples, n_draws):
@@ -259,9 +258,12 @@ def pool_bonus(counts, n_samples, n_draws):
     bonus : ndarray of shape (n_labels,), float32
         At most 0.
     """
-    share = (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
-    chance = -np.expm1(n_draws * np.log1p(-share))
+    chance = -np.expm1(n_draws * np.log1p(-_frequency(counts, n_samples)))
     return (_POOL_FACTOR * np.log(chance)).astype(np.float32)
+
+
+def _frequency(counts, n_samples):
+    return (counts + _SMOOTHING) / (n_samples + 2 * _SMOOTHING)
 
 
 def make_queries(outputs, embedding_size, scale, dial):

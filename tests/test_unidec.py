@@ -14,7 +14,7 @@ from sklearn.preprocessing import normalize
 from torch import nn
 
 from skxmc import UniDECClassifier
-from skxmc._dual_ranking import table_of
+from skxmc._dual_ranking import pool_bonus, table_of
 from skxmc.metrics import make_xmc_scorers
 
 SMALL = {
@@ -101,7 +101,9 @@ def test_partial_fit_trains_labels_that_were_added(data):
     table = table_of(model._ranker.keys, 32).copy()
     model.partial_fit(X, Y)
     assert np.abs(table_of(model._ranker.keys, 32) - table).max() > 0
-    assert (model._ranker.keys[:, -2] <= 0).all()  # no bonus of their own any more
+    n_draws = model.batch_size * (1 + model.n_negatives)
+    expected = pool_bonus(*model._seen, n_draws)  # and no bonus of their own any more
+    np.testing.assert_array_equal(model._ranker.keys[:, -2], expected)
     assert model.score(X_test, Y_test) > before - 0.02
     assert model.n_iter_ == 1
 
