@@ -149,8 +149,9 @@ class BaseXMCClassifier(
             "fit with sparse y for sparse predictions, or use predict_topk with a "
             "smaller k",
         )
-        blocks = row_blocks(X, searched_rows(self._encoder.device))
-        parts = [self._rank(block, k) for block in blocks]
+        device = self._encoder.device
+        blocks = row_blocks(X, searched_rows(device))
+        parts = _nn.map_blocks(partial(self._rank, k=k), blocks, device)
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def estimate_memory(

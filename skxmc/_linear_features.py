@@ -5,31 +5,61 @@ import numpy as np
 from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
 from skxmc._linear_map import fit_linear_map
+from skxmc._mapped import count_columns, is_mapped
+from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
 
 # Root mean square norm of the features, and the rows it is measured on.
 _NORM, _N_NORM_ROWS = 4.0, 4096
 
 
 def fit_linear_features(X, Y, n_components, alpha, random_state):
-    """Fit the leading SVD codes of Y as a linear map of X.
+    """Fit the leading SVD codes of Y and its most frequent labels as linear maps of X.
+
+    Where `n_components` codes lose nothing of Y, they are all there is. Elsewhere half
+    of the components are codes, and half are labels, each by a support vector machine:
+    the SVD mixes them, and squared errors pull a label of a tenth of the rows to the
+    mean of them.
 
     Returns
     -------
     weight, bias : ndarrays of shape (n_features, c) and (c,), float32
         Of ``X @ weight + bias``, whose rows have root mean square norm 4.
     """
-    Z = compress_labels(
+    n_machines = _n_machines(X, Y, n_components)
+    codes = compress_labels(
         X,
         Y,
-        n_components,
+        n_components - n_machines,
         method="svd",
         alpha=alpha,
         rare_label_weight=0.0,
         random_state=random_state,
     )
-    weight, bias = fit_linear_map(X, Y, Z, alpha, random_state)
+    maps = [fit_linear_map(X, Y, codes, alpha, random_state)]
+    if n_machines:
+        frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]
+        weight, bias, _ = fit_squared_hinge(
+            *(X, Y[:, np.sort(frequent)], HINGE_ALPHA * alpha),
+            projection=np.eye(n_machines, dtype=np.float32),
+            random_state=random_state.randint(2**31),
+        )
+        maps.append((weight, bias))
     some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
-    outputs = np.concatenate([block @ weight + bias for block in row_blocks(some)])
-    norm = np.sqrt(np.mean(np.einsum("ij,ij->i", outputs, outputs)))
-    scale = np.float32(_NORM / norm) if norm > 0 else np.float32(1)
+    norm = _NORM / np.sqrt(len(maps))
+    weights, biases = zip(*[_with_norm(norm, some, *each) for each in maps], strict=True)
+    return np.concatenate(weights, axis=1), np.concatenate(biases)
+
+
+def _n_machines(X, Y, n_components):
+    """Return how many of the components are labels of their own."""
+    if Y.shape[1] <= n_components or is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
+        return 0
+    return n_components // 2
+
+
+def _with_norm(norm, X, weight, bias):
+    """Scale a map so that its outputs have this root mean square norm."""
+    outputs = np.concatenate([block @ weight + bias for block in row_blocks(X)])
+    found = np.sqrt(np.mean(np.einsum("ij,ij->i", outputs, outputs)))
+    scale = np.float32(norm / found) if found > 0 else np.float32(1)
     return weight * scale, bias * scale

@@ -6,10 +6,8 @@ import scipy.sparse as sp
 from skxmc._compression import linear_decoder, project_labels
 from skxmc._mapped import is_mapped, longest_row
 from skxmc._ridge import fit_ridge
-from skxmc._squared_hinge import MAX_ENTRIES, fit_squared_hinge
+from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
 
-# Of `alpha`, which suits least squares, with squared hinge.
-_HINGE_ALPHA = 1 / 6
 # Of the true labels on the right side of their planes, for squared hinge to be kept.
 _MIN_RECALL = 0.5
 
@@ -42,7 +40,7 @@ def fit_linear_map(X, Y, codes, alpha, random_state, *, loss="auto"):
     if loss == "squared_hinge" or (is_auto and _suits_hinge(X, Y, codes)):
         each_label = sp.eye_array(Y.shape[1], dtype=np.float32, format="csr")
         weight, bias, recall = fit_squared_hinge(
-            *(X, Y, _HINGE_ALPHA * alpha),
+            *(X, Y, HINGE_ALPHA * alpha),
             projection=project_labels(each_label, linear_decoder(Y, codes)),
             random_state=random_state.randint(2**31),
         )

@@ -7,6 +7,7 @@ from joblib import cpu_count
 
 from skxmc._codes import level_sizes
 from skxmc._neighbors import index_bytes
+from skxmc._squared_hinge import MOST_COPIED
 
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
@@ -68,11 +69,13 @@ def ridge_bytes(size, n_targets):
 
 def hinge_bytes(size, n_targets):
     """Return the peak of fitting a machine a label, with the weights."""
-    block = min(_BLOCK_TARGETS, size.n_labels)
+    block = min(_BLOCK_TARGETS, n_targets)
     weights = 2 * array_bytes(size.n_features, n_targets)
     columns = 2 * array_bytes(size.n_features, block)
+    n_values = max(1, int(size.n_samples * size.n_nonzero))
+    n_threads = min(cpu_count(), block, max(1, MOST_COPIED // n_values))
     # Values in 8 bytes, and a copy of 16 a value on each thread.
-    return weights + columns + size.x_bytes * (1 + 2 * min(cpu_count(), block))
+    return weights + columns + size.x_bytes * (1 + 2 * n_threads)
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):
@@ -86,12 +89,18 @@ def linear_map_bytes(size, n_components, n_targets, loss="auto"):
 def linear_features_bytes(size, n_components, alpha):
     """Return the peak of fitting the linear features, their bytes and their number."""
     n_targets = min(n_components, size.n_samples, size.n_labels)
-    if alpha is None or not n_targets:
+    is_large = size.n_labels > n_components
+    if alpha is None or not n_targets or (size.is_single_label and is_large):
         return 0, 0, 0
-    svd, codes = svd_bytes(size, n_components)
+    n_machines = n_components // 2 if is_large else 0
+    n_codes = min(n_components - n_machines, n_targets)
+    svd, codes = svd_bytes(size, n_codes)
+    coding = codes + linear_map_bytes(size, n_components, n_codes)
+    machines = 0
+    if n_machines:
+        machines = array_bytes(size.n_features, n_codes) + hinge_bytes(size, n_machines)
     weights = array_bytes(size.n_features, n_targets)
-    fitting = codes + linear_map_bytes(size, n_components, n_targets)
-    return max(svd, fitting), weights, n_targets
+    return max(svd, coding, machines, 2 * weights), weights, n_targets
 
 
 class FeatureSizes(NamedTuple):
@@ -152,8 +161,6 @@ def multi_head_bytes(
         As in `MultiHeadEncodingClassifier`.
     """
     n_labels = size.n_labels
-    if size.is_single_label and n_labels > n_components:
-        ridge_alpha = None
     features = feature_sizes(size, n_components, ridge_alpha, hidden_layer_sizes)
     if variant in ("cascade", "full"):
         root, *levels = level_sizes(n_labels, head_sizes)

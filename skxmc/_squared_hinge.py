@@ -15,7 +15,13 @@ from skxmc._mapped import input_scale, is_mapped
 _BLOCK_LABELS = 64
 # Looser than scikit-learn's 1e-4: a finer solution ranks no better.
 _TOL, _MAX_ITER = 0.1, 100
+# Of nonzero values, below which the dual solver is the faster one for any shape.
+_SPARSE_SHARE = 0.1
 MAX_ENTRIES = 2**31 - 1  # of a matrix that LIBLINEAR takes
+# LIBLINEAR copies X for each machine: values that all threads together copy at once.
+MOST_COPIED = 2**28
+# Of an `alpha` that suits least squares, what suits squared hinge.
+HINGE_ALPHA = 1 / 6
 
 
 def fit_squared_hinge(X, Y, alpha, projection, random_state):
@@ -65,7 +71,8 @@ def fit_squared_hinge(X, Y, alpha, projection, random_state):
     columns, n_found = Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
-    with Parallel(_nn.n_available(), backend="threading") as parallel:
+    n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
+    with Parallel(n_threads, backend="threading") as parallel:
         for start in range(0, Y.shape[1], _BLOCK_LABELS):
             some = range(start, min(start + _BLOCK_LABELS, Y.shape[1]))
             with warnings.catch_warnings():
@@ -90,8 +97,13 @@ def _fit_label(rows, column, alpha, random_state):
         return np.zeros(n_features, dtype=np.float32), 1.0 if n_true else -1.0, n_true
     truth = np.zeros(n_rows, dtype=bool)
     truth[column.indices] = True
+    is_sparse = rows.nnz < _SPARSE_SHARE * n_rows * n_features
     svc = LinearSVC(
-        C=1 / (2 * alpha), tol=_TOL, max_iter=_MAX_ITER, random_state=random_state
+        C=1 / (2 * alpha),
+        tol=_TOL,
+        dual=is_sparse or "auto",
+        max_iter=_MAX_ITER,
+        random_state=random_state,
     ).fit(rows, truth)
     coefficients, intercept = svc.coef_[0], float(svc.intercept_[0])
     n_found = np.count_nonzero(rows[column.indices] @ coefficients + intercept > 0)

@@ -123,6 +123,8 @@ ALLOWED = {
         "_blocks",
         "_compression",
         "_linear_map",
+        "_mapped",
+        "_squared_hinge",
     },
     "_base": {
         "_blocks",
@@ -137,7 +139,7 @@ ALLOWED = {
         "_validation",
         "exceptions",
     },
-    "_memory": {"_codes", "_neighbors"},
+    "_memory": {"_codes", "_neighbors", "_squared_hinge"},
     "_persistence": {"_model_files", "_model_schema", "_stored", "_version"},
     "_balance": {"_mapped"},
     "_checked_data": {"_balance", "_mapped", "_nn", "_targets", "_validation"},

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.datasets import make_blobs, make_classification
+from sklearn.datasets import (
+    make_blobs,
+    make_classification,
+    make_multilabel_classification,
+)
 
 from skxmc import DECLAREClassifier
 from skxmc._compression import compress_labels
 from skxmc._linear_features import fit_linear_features
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import MappedCSR
+from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge
 
 
 def one_hot(y):
@@ -100,3 +105,43 @@ def test_linear_features_are_the_map_at_one_scale(clusters):
     scale = np.linalg.norm(weight) / np.linalg.norm(expected)
     np.testing.assert_allclose(weight, scale * expected, rtol=1e-4)
     np.testing.assert_allclose(bias, scale * offset, rtol=1e-4)
+
+
+@pytest.fixture
+def tags():
+    X, Y = make_multilabel_classification(
+        300, 30, n_classes=20, n_labels=3, random_state=0
+    )
+    return sp.csr_array(X, dtype=np.float32), sp.csr_array(Y, dtype=np.float32)
+
+
+def test_half_of_the_features_are_frequent_labels_where_there_are_more_labels(tags):
+    X, Y = tags
+    weight, bias = fit_linear_features(X, Y, 8, 3.0, np.random.RandomState(0))
+    assert weight.shape == (30, 8)
+    parts = np.split(X @ weight + bias, 2, axis=1)
+    norms = [np.sqrt(np.mean((part**2).sum(axis=1))) for part in parts]
+    np.testing.assert_allclose(norms, np.sqrt(8), rtol=1e-4)
+    most = np.sort(np.argsort(-Y.sum(axis=0), kind="stable")[:4])
+    expected, offset, _ = fit_squared_hinge(
+        *(X, Y[:, most], 3.0 * HINGE_ALPHA, np.eye(4, dtype=np.float32)), random_state=0
+    )
+    truth = (X @ expected + offset).ravel()
+    assert np.corrcoef(parts[1].ravel(), truth)[0, 1] > 0.999
+
+
+def test_mapped_rows_and_a_single_component_are_codes_alone(tags):
+    X, Y = tags
+    for rows, n_components in ((MappedCSR(X), 8), (X, 1)):
+        rng = np.random.RandomState(0)
+        weight, bias = fit_linear_features(rows, Y, n_components, 3.0, rng)
+        codes = compress_labels(
+            *(X, Y, n_components),
+            method="svd",
+            alpha=3,
+            rare_label_weight=0,
+            random_state=np.random.RandomState(0),
+        )
+        expected, _ = fit_linear_map(X, Y, codes, 3.0, rng, loss="squared_error")
+        scale = np.linalg.norm(weight) / np.linalg.norm(expected)
+        np.testing.assert_allclose(weight, scale * expected, rtol=1e-2, atol=1e-3)

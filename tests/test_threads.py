@@ -13,6 +13,7 @@ from skxmc._nn._threads import (
     StepThreads,
     all_blas_threads,
     limited_threads,
+    map_blocks,
     n_available,
     one_blas_thread,
 )
@@ -196,3 +197,57 @@ def test_of_pools_that_differ_the_least_count_is_put_back(monkeypatch):
     monkeypatch.setattr(_threads, "threadpool_info", lambda: others + counts)
     with threadpool_limits(2, user_api="blas"), one_blas_thread(), all_blas_threads():
         assert blas_counts() == {1}
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_numpys_threads_are_put_back_by_the_last_of_two_that_overlap(first_out):
+    with threadpool_limits(2, user_api="blas"):
+        users = [one_blas_thread(), one_blas_thread()]
+        for user in users:
+            user.__enter__()
+        users[first_out].__exit__(None, None, None)
+        assert blas_counts() == {1}
+        users[1 - first_out].__exit__(None, None, None)
+        assert blas_counts() == {2}
+
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def test_blocks_are_mapped_side_by_side_in_order():
+    both = threading.Barrier(2, timeout=30)
+
+    def name(block):
+        both.wait()  # fails unless two are under way
+        return block, threading.get_ident(), torch.get_num_threads(), blas_counts()
+
+    with threadpool_limits(2, user_api="blas"):
+        found = map_blocks(name, iter(range(6)), CPU)
+        assert blas_counts() == {2}
+    blocks, idents, n_torch, n_blas = zip(*found, strict=True)
+    assert blocks == (0, 1, 2, 3, 4, 5)
+    assert len(set(idents)) == 2
+    assert (set(n_torch), n_blas) == ({1}, ({1},) * 6)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("n_blocks", "device", "n_threads"), [(0, CPU, 2), (1, CPU, 2), (4, GPU, 2), (4, CPU, 1)]
+)
+def test_blocks_that_gain_nothing_by_it_stay_in_this_thread(
+    n_blocks, device, n_threads
+):
+    torch.set_num_threads(n_threads)
+    here = threading.get_ident()
+    found = map_blocks(lambda _: threading.get_ident(), range(n_blocks), device)
+    assert found == [here] * n_blocks
+
+
+def test_an_error_in_a_block_is_raised_and_the_threads_are_put_back():
+    def fail(block):
+        if block == 3:
+            raise ValueError("block 3")
+
+    with pytest.raises(ValueError, match="block 3"):
+        map_blocks(fail, range(6), CPU)
+    assert torch.get_num_threads() == 2

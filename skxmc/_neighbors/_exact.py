@@ -59,16 +59,19 @@ def _search_block(queries, keys, k, max_norm, on_device):
         candidates, rough = _rank_roughly(queries, keys, n_candidates)
     else:
         candidates, rough = on_device.rank_roughly(queries, n_candidates)
-    indices, scores = _rank_exactly(queries, keys, candidates, k)
-    if n_candidates == len(keys):
-        return indices, scores
-    # Two ways to round an inner product differ by this much at most. Where the last
-    # candidate is closer to the k-th than both can be off, other keys may be as good.
+    # Two ways to round an inner product differ by this much at most: keys below the
+    # k-th by more than both can be off are none of the best.
     rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
     slack = 2 * rounding * np.sqrt(_square_norms(queries))
-    for row in np.flatnonzero(rough[:, k - 1] - rough[:, -1] <= slack):
-        goal = rough[row, k - 1] - slack[row]
-        close = [part @ queries[row] >= goal for part in chunks(keys)]
+    goals = rough[:, k - 1] - slack
+    is_close = rough >= goals[:, None]
+    is_close[:, :k] = True
+    indices, scores = _rank_exactly(queries, keys, candidates, k, is_close)
+    if n_candidates == len(keys):
+        return indices, scores
+    # Where even the last candidate is close, other keys may be as good.
+    for row in np.flatnonzero(is_close[:, -1]):
+        close = [part @ queries[row] >= goals[row] for part in chunks(keys)]
         some = np.flatnonzero(np.concatenate(close))[None]
         indices[row], scores[row] = _rank_exactly(queries[[row]], keys, some, k)
     return indices, scores
@@ -87,12 +90,19 @@ def _rank_roughly(queries, keys, k):
     return best.indices, best.scores
 
 
-def _rank_exactly(queries, keys, candidates, k):
-    """Rank the candidates of each query by inner products computed one by one."""
-    candidates = np.sort(candidates, axis=1)  # so that ties go to the lowest index
-    rows = np.repeat(np.arange(len(queries)), candidates.shape[1])
-    scores = pair_products(queries, rows, keys, candidates.ravel())
-    scores = scores.reshape(candidates.shape)
+def _rank_exactly(queries, keys, candidates, k, is_close=None):
+    """Rank the candidates of each query by inner products computed one by one.
+
+    Those that are not close, where this is told, are ranked last.
+    """
+    order = np.argsort(candidates, axis=1)  # so that ties go to the lowest index
+    candidates = np.take_along_axis(candidates, order, axis=1)
+    wanted = np.ones(candidates.shape, dtype=bool)
+    if is_close is not None:
+        wanted = np.take_along_axis(is_close, order, axis=1)
+    scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+    rows = np.nonzero(wanted)[0]
+    scores[wanted] = pair_products(queries, rows, keys, candidates[wanted])
     order, scores = topk_dense(scores, k)
     return np.take_along_axis(candidates, order, axis=1), scores
 

@@ -17,7 +17,7 @@ from skxmc._nn._sparse import SparseProduct
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
-from skxmc._nn._threads import all_blas_threads, n_available
+from skxmc._nn._threads import all_blas_threads, map_blocks, n_available
 
 __all__ = [
     "AverageWeights",
@@ -46,6 +46,7 @@ __all__ = [
     "keys_on",
     "load_tokenizer",
     "local_device",
+    "map_blocks",
     "memory_errors",
     "n_available",
     "of_first",

@@ -3,14 +3,18 @@
 import threading
 import time
 from contextlib import contextmanager
+from itertools import chain, islice
+from typing import Any
 
 import torch
+from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skxmc._forked import openmp_is_broken
 
 _lock = threading.Lock()
 _process = {"users": 0, "n_threads": 1}
+_blas: dict[str, Any] = {"users": 0}
 _thread = threading.local()
 
 
@@ -69,17 +73,36 @@ def thread_count(count):
 def one_blas_thread():
     """Compute numpy's products on one thread inside the block.
 
-    Others, once woken, would spin for a while beside the steps of training.
+    Others, once woken, would spin for a while beside the steps of training. The count
+    is one of the process: it is put back when the last of several threads leaves.
     """
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    # numpy and scipy bring one each, whose counts may differ.
-    n_threads = min((pool["num_threads"] for pool in pools), default=None)
-    with threadpool_limits(1, user_api="blas"):
-        _thread.n_blas = n_threads
-        try:
-            yield
-        finally:
-            _thread.n_blas = None
+    before = getattr(_thread, "n_blas", None)
+    _thread.n_blas = _enter_blas()
+    try:
+        yield
+    finally:
+        _thread.n_blas = before
+        _leave_blas()
+
+
+def _enter_blas():
+    """Set one thread; return how many there were before the first user."""
+    with _lock:
+        if _blas["users"] == 0:
+            pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+            # numpy and scipy bring one each, whose counts may differ.
+            counts = (pool["num_threads"] for pool in pools)
+            _blas["n_threads"] = min(counts, default=None)
+            _blas["limit"] = threadpool_limits(1, user_api="blas")
+        _blas["users"] += 1
+        return _blas["n_threads"]
+
+
+def _leave_blas():
+    with _lock:
+        _blas["users"] -= 1
+        if _blas["users"] == 0:
+            _blas.pop("limit").restore_original_limits()
 
 
 @contextmanager
@@ -97,6 +120,36 @@ def n_available():
     """Return how many torch threads were set before `limited_threads` was entered."""
     with _lock:
         return _process["n_threads"] if _process["users"] else torch.get_num_threads()
+
+
+def map_blocks(function, blocks, device):
+    """Apply a function to blocks of rows, on the CPU a few at once, one on a thread.
+
+    Its small operations are not worth splitting (see `limited_threads`), but blocks
+    are independent.
+
+    Parameters
+    ----------
+    function : callable
+        Of a block.
+    blocks : list
+        Made as they are needed, if it is a generator.
+    device : torch.device
+        Where the function computes.
+
+    Returns
+    -------
+    results : list
+        In the order of the blocks.
+    """
+    blocks = iter(blocks)
+    some = [*islice(blocks, 2)]
+    n_threads = 1 if openmp_is_broken() else n_available()
+    if len(some) < 2 or n_threads == 1 or device.type != "cpu":
+        return [function(block) for block in chain(some, blocks)]
+    with limited_threads(one_thread=True), one_blas_thread():
+        parallel = Parallel(n_threads, backend="threading")
+        return parallel(delayed(function)(block) for block in chain(some, blocks))
 
 
 # Steps that are timed on one thread, then on all; and steps until the next trial, which
