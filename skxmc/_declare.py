@@ -352,7 +352,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.ridge_alpha is not None:
             rows, labels, targets = rest_of(held_out, X, Y, codes)
             linear = fit_linear_map(
-                *(rows, labels, targets, self.ridge_alpha, rng), loss=self.loss
+                *(rows, labels, targets, self.ridge_alpha), loss=self.loss
             )
         return _nn.SparseEncoder(
             X.shape[1],

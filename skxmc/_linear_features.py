@@ -35,18 +35,19 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
         rare_label_weight=0.0,
         random_state=random_state,
     )
-    maps = [fit_linear_map(X, Y, codes, alpha, random_state)]
+    maps = [fit_linear_map(X, Y, codes, alpha)]
     if n_machines:
         frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]
         weight, bias, _ = fit_squared_hinge(
             *(X, Y[:, np.sort(frequent)], HINGE_ALPHA * alpha),
             projection=np.eye(n_machines, dtype=np.float32),
-            random_state=random_state.randint(2**31),
         )
         maps.append((weight, bias))
     some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
     norm = _NORM / np.sqrt(len(maps))
-    weights, biases = zip(*[_with_norm(norm, some, *each) for each in maps], strict=True)
+    weights, biases = zip(
+        *[_with_norm(norm, some, *each) for each in maps], strict=True
+    )
     return np.concatenate(weights, axis=1), np.concatenate(biases)
 
 

@@ -12,7 +12,7 @@ from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
 _MIN_RECALL = 0.5
 
 
-def fit_linear_map(X, Y, codes, alpha, random_state, *, loss="auto"):
+def fit_linear_map(X, Y, codes, alpha, *, loss="auto"):
     """Fit codes of label rows as a linear map of X.
 
     Parameters
@@ -25,8 +25,6 @@ def fit_linear_map(X, Y, codes, alpha, random_state, *, loss="auto"):
         Codes of its rows.
     alpha : float
         Strength of the penalty, see `fit_ridge`; of squared hinge a sixth.
-    random_state : numpy RandomState
-        Seeds the order in which squared hinge visits the rows.
     loss : {"auto", "squared_error", "squared_hinge"}, default="auto"
         "auto" is squared hinge where each row has one of so few labels that the codes
         lose nothing, and planes part at least half of the rows from other labels.
@@ -42,7 +40,6 @@ def fit_linear_map(X, Y, codes, alpha, random_state, *, loss="auto"):
         weight, bias, recall = fit_squared_hinge(
             *(X, Y, HINGE_ALPHA * alpha),
             projection=project_labels(each_label, linear_decoder(Y, codes)),
-            random_state=random_state.randint(2**31),
         )
         if not is_auto or recall >= _MIN_RECALL:
             return weight, bias

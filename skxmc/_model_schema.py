@@ -147,7 +147,9 @@ def _restore_columns(cls, state):
 def _restore_rows(cls, state):
     rows = restore_vars(cls, state)
     n_rows, n_columns = rows.shape
-    if rows.data.shape != (n_rows, n_columns - rows.exact.shape[1]):
+    n_rounded = n_columns - rows.exact.shape[1]
+    is_packed = rows.data.dtype == np.uint8
+    if rows.data.shape != (n_rows, -(-n_rounded // 2) if is_packed else n_rounded):
         raise ValueError(f"numbers of shape {rows.data.shape}, not {rows.shape}.")
     return rows
 
@@ -190,9 +192,9 @@ def register_all():
         StoredRows,
         {
             "shape": "tuple int",
-            "data": "int8/float16[n_rows, n_rounded]",
+            "data": "int8/float16[n_rows, n_rounded] | uint8[n_rows, n_pairs]",
             "exact": "float32[n_rows, n_exact]",
-            "scales": "float32[n_rows, n_blocks] | none",
+            "scales": "float32/float16[n_rows, n_blocks] | none",
         },
         restore=_restore_rows,
     )

@@ -55,8 +55,8 @@ class Persistence(BaseEstimator):
 
         Parameters
         ----------
-        storage : {"int8", "float16"}, default="int8"
-            8 bits with a scale for each 64 numbers, or 16.
+        storage : {"int8", "float16", "int4"}, default="int8"
+            8 bits with a scale for each 64 numbers, 16, or 4 with such a scale.
 
         Returns
         -------

@@ -14,9 +14,7 @@ from skxmc._mapped import input_scale, is_mapped
 # Labels whose weights are held before they are turned to codes.
 _BLOCK_LABELS = 64
 # Looser than scikit-learn's 1e-4: a finer solution ranks no better.
-_TOL, _MAX_ITER = 0.1, 100
-# Of nonzero values, below which the dual solver is the faster one for any shape.
-_SPARSE_SHARE = 0.1
+_TOL, _MAX_ITER = 0.01, 100
 MAX_ENTRIES = 2**31 - 1  # of a matrix that LIBLINEAR takes
 # LIBLINEAR copies X for each machine: values that all threads together copy at once.
 MOST_COPIED = 2**28
@@ -24,7 +22,7 @@ MOST_COPIED = 2**28
 HINGE_ALPHA = 1 / 6
 
 
-def fit_squared_hinge(X, Y, alpha, projection, random_state):
+def fit_squared_hinge(X, Y, alpha, projection):
     """Solve ``min sum_i max(0, 1 - t_il f_l(x_i)) ** 2 + alpha * s * ||w_l||^2``.
 
     For each label l, with ``f_l(x) = x @ w_l + b_l`` and t 1 where the label is true
@@ -41,8 +39,6 @@ def fit_squared_hinge(X, Y, alpha, projection, random_state):
         Strength of the penalty; positive.
     projection : ndarray of shape (n_labels, n_targets), float32
         What turns labels to codes.
-    random_state : int
-        Seeds the order in which rows are visited.
 
     Returns
     -------
@@ -72,13 +68,14 @@ def fit_squared_hinge(X, Y, alpha, projection, random_state):
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
-    with Parallel(n_threads, backend="threading") as parallel:
+    # Vectors are too short to be split, and LIBLINEAR's products come out alike then.
+    with _nn.one_blas_thread(), Parallel(n_threads, backend="threading") as parallel:
         for start in range(0, Y.shape[1], _BLOCK_LABELS):
             some = range(start, min(start + _BLOCK_LABELS, Y.shape[1]))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 fits = parallel(
-                    delayed(_fit_label)(rows, columns[:, [label]], alpha, random_state)
+                    delayed(_fit_label)(rows, columns[:, [label]], alpha)
                     for label in some
                 )
             coefficients, intercepts, found = zip(*fits, strict=True)
@@ -89,7 +86,7 @@ def fit_squared_hinge(X, Y, alpha, projection, random_state):
     return weight, bias, n_found / max(1, Y.nnz)
 
 
-def _fit_label(rows, column, alpha, random_state):
+def _fit_label(rows, column, alpha):
     """Return weights and bias of one label, and how many of its rows are above 0."""
     n_rows, n_features = rows.shape
     n_true = column.nnz
@@ -97,14 +94,9 @@ def _fit_label(rows, column, alpha, random_state):
         return np.zeros(n_features, dtype=np.float32), 1.0 if n_true else -1.0, n_true
     truth = np.zeros(n_rows, dtype=bool)
     truth[column.indices] = True
-    is_sparse = rows.nnz < _SPARSE_SHARE * n_rows * n_features
-    svc = LinearSVC(
-        C=1 / (2 * alpha),
-        tol=_TOL,
-        dual=is_sparse or "auto",
-        max_iter=_MAX_ITER,
-        random_state=random_state,
-    ).fit(rows, truth)
+    # The dual solver, faster on few features, draws from one generator for all threads.
+    svc = LinearSVC(C=1 / (2 * alpha), tol=_TOL, dual=False, max_iter=_MAX_ITER)
+    svc.fit(rows, truth)
     coefficients, intercept = svc.coef_[0], float(svc.intercept_[0])
     n_found = np.count_nonzero(rows[column.indices] @ coefficients + intercept > 0)
     return coefficients.astype(np.float32), intercept, n_found

@@ -1,25 +1,30 @@
-"""Arrays whose numbers are kept in 8 or 16 bits, and decoded where they are used."""
+"""Arrays whose numbers are kept in 4 to 16 bits, and decoded where they are used."""
 
 import numpy as np
 
-STORAGES = ("float16", "int8")
+STORAGES = ("float16", "int8", "int4")
 # Entries of a row that share a scale: outliers spoil the precision of few others.
 _BLOCK_COLUMNS = 64
-_LARGEST = 127
+_LARGEST = {"int8": 127, "int4": 7}
 _CHUNK_ROWS = 4096
+# The two whole numbers, from -7 to 7, that a byte holds: each plus 8, the first low.
+_PAIRS = np.stack(
+    [np.arange(256) % 16 - 8, np.arange(256) // 16 - 8], axis=1, dtype=np.float32
+)
 
 
 class StoredRows:
     """A float32 matrix kept in fewer bits, of which rows are decoded as they are read.
 
     "float16" keeps 11 significant bits. "int8" rounds each entry to a 127th of the
-    largest of the 64 entries around it in its row.
+    largest of the 64 entries around it in its row, "int4" to a 7th, two in a byte, with
+    scales of 16 bits.
 
     Parameters
     ----------
     A : ndarray of shape (n_rows, n_columns), float32
         What to store.
-    storage : {"float16", "int8"}
+    storage : {"float16", "int8", "int4"}
         How.
     n_exact : int, default=0
         Last columns that are kept as they are.
@@ -34,25 +39,33 @@ class StoredRows:
             limit = np.finfo(np.float16).max
             self.data = np.clip(A[:, :n_rounded], -limit, limit).astype(np.float16)
             return
+        is_packed = storage == "int4"
+        n_bytes = -(-n_rounded // 2) if is_packed else n_rounded
         n_blocks = -(-n_rounded // _BLOCK_COLUMNS)
-        self.data = np.empty((len(A), n_rounded), dtype=np.int8)
-        self.scales = np.empty((len(A), n_blocks), dtype=np.float32)
+        self.data = np.empty((len(A), n_bytes), np.uint8 if is_packed else np.int8)
+        scale_type = np.float16 if is_packed else np.float32
+        self.scales = np.empty((len(A), n_blocks), scale_type)
         for start in range(0, len(A), _CHUNK_ROWS):
             rows = slice(start, start + _CHUNK_ROWS)
-            self.data[rows], self.scales[rows] = _round(A[rows, :n_rounded])
+            part, largest = A[rows, :n_rounded], _LARGEST[storage]
+            self.scales[rows] = _scales(part, largest, scale_type)
+            numbers = _round(part, self.scales[rows], largest)
+            self.data[rows] = _pack(numbers) if is_packed else numbers
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows):
         """Decode the rows that a slice or an array of numbers names, to float32."""
-        decoded = np.empty((len(self.data[rows]), self.shape[1]), dtype=np.float32)
-        n_rounded = self.data.shape[1]
-        decoded[:, n_rounded:] = self.exact[rows]
+        data, exact = self.data[rows], self.exact[rows]
+        decoded = np.empty((len(data), self.shape[1]), dtype=np.float32)
+        n_rounded = self.shape[1] - exact.shape[1]
+        decoded[:, n_rounded:] = exact
         part = decoded[:, :n_rounded]
-        part[:] = self.data[rows]
+        is_packed = data.dtype == np.uint8
+        part[:] = _unpack(data)[:, :n_rounded] if is_packed else data
         if self.scales is not None:
-            _multiply(part, self.scales[rows])
+            _multiply(part, self.scales[rows].astype(np.float32))
         return decoded
 
     @property
@@ -68,17 +81,33 @@ def chunks(A):
         yield A[start : start + _CHUNK_ROWS]
 
 
-def _round(A):
-    """Return whole numbers of at most 127, and the scales to multiply blocks with."""
-    scales = (
-        np.maximum.reduceat(np.abs(A), np.arange(0, A.shape[1], _BLOCK_COLUMNS), axis=1)
-        if A.shape[1]
-        else np.empty((len(A), 0), dtype=np.float32)
-    )
-    scales = (scales / _LARGEST).astype(np.float32)
-    scaled = A.copy()
+def _scales(A, largest, dtype):
+    """Return by what the blocks of whole numbers up to `largest` are multiplied."""
+    if not A.shape[1]:
+        return np.empty((len(A), 0), dtype)
+    starts = np.arange(0, A.shape[1], _BLOCK_COLUMNS)
+    scales = np.maximum.reduceat(np.abs(A), starts, axis=1) / largest
+    return np.minimum(scales, np.finfo(dtype).max).astype(dtype)
+
+
+def _round(A, scales, largest):
+    """Return the whole numbers, of at most `largest`, that come closest to A."""
+    scaled, scales = A.copy(), scales.astype(np.float32)
     _multiply(scaled, 1 / np.where(scales > 0, scales, 1))
-    return np.rint(scaled).astype(np.int8), scales
+    return np.clip(np.rint(scaled), -largest, largest).astype(np.int8)
+
+
+def _pack(numbers):
+    """Put pairs of whole numbers from -7 to 7 in a byte each; the last may be alone."""
+    low, high = numbers[:, 0::2] + 8, numbers[:, 1::2] + 8
+    packed = low.astype(np.uint8)
+    packed[:, : high.shape[1]] |= high.astype(np.uint8) << 4
+    return packed
+
+
+def _unpack(packed):
+    """Return the numbers of bytes as float32, one more if the last was alone."""
+    return _PAIRS[packed].reshape(len(packed), 2 * packed.shape[1])
 
 
 def _multiply(A, scales):

@@ -179,8 +179,13 @@ def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
 
 
 @each_estimator
-@pytest.mark.parametrize("storage", ["float16", "int8"])
-def test_a_compressed_model_predicts_nearly_the_same(estimator, data, storage):
+@pytest.mark.parametrize(
+    ("storage", "agreement", "error"),
+    [("float16", 0.95, 0.05), ("int8", 0.95, 0.05), ("int4", 0.8, 0.6)],
+)
+def test_a_compressed_model_predicts_nearly_the_same(
+    estimator, data, storage, agreement, error
+):
     X, Y, X_test, _ = data
     model = clone(estimator).fit(X, Y)
     size, before = len(pickle.dumps(model)), model.predict_topk(X_test, k=3)
@@ -188,8 +193,9 @@ def test_a_compressed_model_predicts_nearly_the_same(estimator, data, storage):
     assert type(small) is type(model)
     assert small.get_params() == model.get_params()
     indices, scores = small.predict_topk(X_test, k=3)
-    assert np.mean(indices[:, 0] == before[0][:, 0]) > 0.95
-    np.testing.assert_allclose(scores[:, 0], before[1][:, 0], atol=0.05)
+    assert np.mean(indices[:, 0] == before[0][:, 0]) >= agreement
+    np.testing.assert_allclose(scores[:, 0], before[1][:, 0], atol=error)
+    assert np.mean(np.abs(scores[:, 0] - before[1][:, 0])) < error / 5
     assert len(pickle.dumps(small)) < size
     again = pickle.loads(pickle.dumps(small)).predict_topk(X_test, k=3)
     assert_equal(again, (indices, scores))
@@ -206,8 +212,8 @@ def test_a_compressed_model_is_not_trained_further(estimator, data):
         small.compress("float16")
     with pytest.raises(ValueError, match="compressed to 'int8'"):
         small.set_params(warm_start=True).fit(X, Y)
-    with pytest.raises(ValueError, match="storage='int4' is unknown"):
-        clone(estimator).fit(X, Y).compress("int4")
+    with pytest.raises(ValueError, match="storage='int2' is unknown"):
+        clone(estimator).fit(X, Y).compress("int2")
     small.set_params(warm_start=False).fit(X, Y).compress()
 
 

@@ -30,7 +30,7 @@ def loss_taken(X, Y, n_components=50):
         X, Y, n_components, method="svd", alpha=3, rare_label_weight=0, random_state=rng
     )
     maps = {
-        loss: fit_linear_map(X, Y, codes, 3.0, np.random.RandomState(0), loss=loss)
+        loss: fit_linear_map(X, Y, codes, 3.0, loss=loss)
         for loss in ("auto", "squared_error", "squared_hinge")
     }
     auto = maps.pop("auto")
@@ -77,9 +77,8 @@ def test_mapped_rows_have_squared_error():
     X, y = make_blobs(400, n_features=20, centers=8, random_state=0)
     X, Y = sp.csr_array(X, dtype=np.float32), one_hot(y)
     codes = Y.toarray()
-    seeds = np.random.RandomState(0), np.random.RandomState(0)
-    weight, _ = fit_linear_map(MappedCSR(X), Y, codes, 3.0, seeds[0])
-    expected, _ = fit_linear_map(X, Y, codes, 3.0, seeds[1], loss="squared_error")
+    weight, _ = fit_linear_map(MappedCSR(X), Y, codes, 3.0)
+    expected, _ = fit_linear_map(X, Y, codes, 3.0, loss="squared_error")
     np.testing.assert_allclose(weight, expected, atol=1e-4)
 
 
@@ -101,7 +100,7 @@ def test_linear_features_are_the_map_at_one_scale(clusters):
     codes = compress_labels(
         X, Y, 8, method="svd", alpha=3, rare_label_weight=0, random_state=rng
     )
-    expected, offset = fit_linear_map(X, Y, codes, 3.0, rng, loss="squared_hinge")
+    expected, offset = fit_linear_map(X, Y, codes, 3.0, loss="squared_hinge")
     scale = np.linalg.norm(weight) / np.linalg.norm(expected)
     np.testing.assert_allclose(weight, scale * expected, rtol=1e-4)
     np.testing.assert_allclose(bias, scale * offset, rtol=1e-4)
@@ -124,7 +123,7 @@ def test_half_of_the_features_are_frequent_labels_where_there_are_more_labels(ta
     np.testing.assert_allclose(norms, np.sqrt(8), rtol=1e-4)
     most = np.sort(np.argsort(-Y.sum(axis=0), kind="stable")[:4])
     expected, offset, _ = fit_squared_hinge(
-        *(X, Y[:, most], 3.0 * HINGE_ALPHA, np.eye(4, dtype=np.float32)), random_state=0
+        X, Y[:, most], 3.0 * HINGE_ALPHA, np.eye(4, dtype=np.float32)
     )
     truth = (X @ expected + offset).ravel()
     assert np.corrcoef(parts[1].ravel(), truth)[0, 1] > 0.999
@@ -134,7 +133,7 @@ def test_mapped_rows_and_a_single_component_are_codes_alone(tags):
     X, Y = tags
     for rows, n_components in ((MappedCSR(X), 8), (X, 1)):
         rng = np.random.RandomState(0)
-        weight, bias = fit_linear_features(rows, Y, n_components, 3.0, rng)
+        weight, _ = fit_linear_features(rows, Y, n_components, 3.0, rng)
         codes = compress_labels(
             *(X, Y, n_components),
             method="svd",
@@ -142,6 +141,6 @@ def test_mapped_rows_and_a_single_component_are_codes_alone(tags):
             rare_label_weight=0,
             random_state=np.random.RandomState(0),
         )
-        expected, _ = fit_linear_map(X, Y, codes, 3.0, rng, loss="squared_error")
+        expected, _ = fit_linear_map(X, Y, codes, 3.0, loss="squared_error")
         scale = np.linalg.norm(weight) / np.linalg.norm(expected)
         np.testing.assert_allclose(weight, scale * expected, rtol=1e-2, atol=1e-3)

@@ -79,7 +79,7 @@ def saved(tmp_path_factory):
     return files
 
 
-@pytest.mark.parametrize("storage", [None, "int8", "float16"])
+@pytest.mark.parametrize("storage", [None, "int8", "float16", "int4"])
 @pytest.mark.parametrize("estimator", SETTINGS)
 def test_s01_what_is_loaded_is_what_was_saved(estimator, storage, path):
     model = fitted(estimator)

@@ -243,7 +243,9 @@ def test_sparse_search_answers_a_row_alike_in_every_batch():
         assert_same(alone, [part[[row]] for part in together])
 
 
-@pytest.mark.parametrize(("storage", "error"), [("float16", 1e-3), ("int8", 1e-2)])
+@pytest.mark.parametrize(
+    ("storage", "error"), [("float16", 1e-3), ("int8", 1e-2), ("int4", 1e-2)]
+)
 def test_compressed_sparse_keys_have_nearly_the_same_cosines(storage, error):
     keys, queries = sparse_rows(200, seed=0), sparse_rows(30, seed=1)
     index = SparseNeighborIndex(keys)

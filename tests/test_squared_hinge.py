@@ -30,7 +30,7 @@ def objective(f, w, truth, penalty):
 def test_minimises_the_objective_of_each_label(problem):
     X, y = problem
     alpha, labels = 0.5, np.eye(5, dtype=np.float32)
-    weight, bias, recall = fit_squared_hinge(X, one_hot(y), alpha, labels, 0)
+    weight, bias, recall = fit_squared_hinge(X, one_hot(y), alpha, labels)
     square = X.power(2).sum() / 300
     f = 2 * (X @ weight + bias) - 1
     for label in range(5):
@@ -49,8 +49,8 @@ def test_codes_are_those_of_the_labels(problem):
     X, y = problem
     projection = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     labels = np.eye(5, dtype=np.float32)
-    weight, bias, _ = fit_squared_hinge(X, one_hot(y), 1.0, labels, 0)
-    codes = fit_squared_hinge(X, one_hot(y), 1.0, projection, 0)
+    weight, bias, _ = fit_squared_hinge(X, one_hot(y), 1.0, labels)
+    codes = fit_squared_hinge(X, one_hot(y), 1.0, projection)
     np.testing.assert_allclose(codes[0], weight @ projection, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(codes[1], bias @ projection, rtol=1e-4, atol=1e-5)
 
@@ -59,18 +59,21 @@ def test_labels_of_every_row_and_of_none_are_constants(problem):
     X, y = problem
     Y = sp.csr_array(np.stack([np.ones(300), np.zeros(300), y == 0], axis=1))
     eye = np.eye(3, dtype=np.float32)
-    weight, bias, _ = fit_squared_hinge(X, Y.astype(np.float32), 1.0, eye, 0)
+    weight, bias, _ = fit_squared_hinge(X, Y.astype(np.float32), 1.0, eye)
     assert not weight[:, :2].any()
     np.testing.assert_array_equal(bias[:2], [1, 0])
 
 
-def test_what_is_learned_is_the_same_on_any_number_of_threads(problem, monkeypatch):
-    X, y = problem
-    eye = np.eye(5, dtype=np.float32)
+@pytest.mark.parametrize("shape", [(300, 40), (300, 3000)])
+def test_what_is_learned_is_the_same_on_any_number_of_threads(shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = sp.random_array(shape, density=0.1, rng=rng, dtype=np.float32).tocsr()
+    y = (X @ rng.normal(size=(shape[1], 40))).argmax(axis=1)
+    eye = np.eye(40, dtype=np.float32)
     found = []
     for count in (1, 3):
         monkeypatch.setattr("skxmc._nn.n_available", lambda count=count: count)
-        found.append(fit_squared_hinge(X, one_hot(y), 1.0, eye, 0))
+        found.append(fit_squared_hinge(X, one_hot(y), 1.0, eye))
     for one, several in zip(*found, strict=True):
         np.testing.assert_array_equal(one, several)
 
@@ -78,4 +81,4 @@ def test_what_is_learned_is_the_same_on_any_number_of_threads(problem, monkeypat
 def test_mapped_rows_are_refused(problem):
     X, y = problem
     with pytest.raises(ValueError, match="needs X in memory"):
-        fit_squared_hinge(MappedCSR(X), one_hot(y), 1.0, np.eye(5), 0)
+        fit_squared_hinge(MappedCSR(X), one_hot(y), 1.0, np.eye(5))

@@ -137,12 +137,12 @@ class Calls(RuleBasedStateMachine):
         self.n_labels += 1
 
     @when(lambda self: self.is_fitted)
-    @rule(storage=st.sampled_from(["int8", "float16"]))
+    @rule(storage=st.sampled_from(["int8", "float16", "int4"]))
     def compress(self, storage):
         if self.is_small:
             self.refused(self.model.compress, storage)
             return
-        self.refused(self.model.compress, "int4")
+        self.refused(self.model.compress, "int2")
         self.model, self.is_small = self.model.compress(storage), True
 
     @rule(mmap=st.booleans())

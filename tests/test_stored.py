@@ -28,6 +28,7 @@ def test_entries_are_rounded_no_further_than_said(storage, n_columns):
         largest = np.abs(given).max(axis=1, keepdims=True)
         error = {
             "int8": 0.5001 * largest / 127,
+            "int4": 0.5001 * largest / 7 * (1 + 2**-11) + largest * 2**-10,
             "float16": np.abs(given) * 2**-11 + 1e-7,
         }[storage]
         assert (np.abs(part - given) <= error).all()
@@ -48,10 +49,17 @@ def test_the_last_columns_can_be_kept_as_they_are(storage):
     assert np.array_equal(StoredRows(A, storage, n_exact=3)[:][:, -3:], A[:, -3:])
 
 
-@pytest.mark.parametrize(("storage", "share"), [("float16", 0.5), ("int8", 0.32)])
+@pytest.mark.parametrize(
+    ("storage", "share"), [("float16", 0.5), ("int8", 0.27), ("int4", 0.133)]
+)
 def test_less_memory_is_taken(storage, share):
     A = matrix((300, 640))
     assert StoredRows(A, storage).nbytes < share * A.nbytes + 1
+
+
+def test_four_bits_hold_fifteen_numbers():
+    A = np.arange(-7, 8, dtype=np.float32)[None]
+    assert np.array_equal(StoredRows(A, "int4")[:], A)
 
 
 def test_what_float16_cannot_hold_stays_finite():

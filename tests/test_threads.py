@@ -232,7 +232,8 @@ def test_blocks_are_mapped_side_by_side_in_order():
 
 
 @pytest.mark.parametrize(
-    ("n_blocks", "device", "n_threads"), [(0, CPU, 2), (1, CPU, 2), (4, GPU, 2), (4, CPU, 1)]
+    ("n_blocks", "device", "n_threads"),
+    [(0, CPU, 2), (1, CPU, 2), (4, GPU, 2), (4, CPU, 1)],
 )
 def test_blocks_that_gain_nothing_by_it_stay_in_this_thread(
     n_blocks, device, n_threads

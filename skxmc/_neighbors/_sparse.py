@@ -68,7 +68,7 @@ class SparseNeighborIndex:
         return best.indices, best.scores
 
     def compressed(self, storage):
-        """Return an index of the same keys with cosines of 8 or 16 bits."""
+        """Return an index of the same keys, with cosines of 16 bits or at least 8."""
         small = copy.copy(self)
         small.shards = [StoredColumns(shard, storage) for shard in self.shards]
         return small
@@ -91,7 +91,10 @@ class StoredColumns:
         self.indices = shard.indices.astype(np.uint16)
         self.scale = 1.0 if storage == "float16" else 1 / 127
         data = shard.data / np.float32(self.scale)
-        self.data = (data if storage == "float16" else np.rint(data)).astype(storage)
+        is_half = storage == "float16"
+        self.data = (
+            data.astype(np.float16) if is_half else np.rint(data).astype(np.int8)
+        )
 
     def __getitem__(self, columns):
         """Return some columns as csc_array."""

@@ -17,7 +17,12 @@ from skxmc._nn._sparse import SparseProduct
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
-from skxmc._nn._threads import all_blas_threads, map_blocks, n_available
+from skxmc._nn._threads import (
+    all_blas_threads,
+    map_blocks,
+    n_available,
+    one_blas_thread,
+)
 
 __all__ = [
     "AverageWeights",
@@ -50,6 +55,7 @@ __all__ = [
     "memory_errors",
     "n_available",
     "of_first",
+    "one_blas_thread",
     "register_modules",
     "resolve_device",
     "tokenize",
