@@ -29,6 +29,12 @@ class LabelDescriptions(NamedTuple):
         own = self.own if self.own is None else _stack(self.own, new)
         return LabelDescriptions(_stack(self.features, new), own)
 
+    def compressed(self, storage):
+        """Return empty ones of the same shape: a compressed model never reads them."""
+        return LabelDescriptions(
+            sp.csr_array(self.features.shape, dtype=np.float32), None
+        )
+
 
 def check_label_features(label_features, n_labels, n_features):
     """Check features that the user has given, and bring them to rows of unit length.

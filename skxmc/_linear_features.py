@@ -16,9 +16,9 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
     """Fit the leading SVD codes of Y and its most frequent labels as linear maps of X.
 
     Where `n_components` codes lose nothing of Y, they are all there is. Elsewhere half
-    of the components are codes, and half are labels, each by a support vector machine:
-    the SVD mixes them, and squared errors pull a label of a tenth of the rows to the
-    mean of them.
+    as many labels stand beside them, each by a support vector machine: the SVD mixes
+    them, and squared errors pull the score of each row to its target, also where it is
+    on the right side already.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
     codes = compress_labels(
         X,
         Y,
-        n_components - n_machines,
+        n_components,
         method="svd",
         alpha=alpha,
         rare_label_weight=0.0,
@@ -52,7 +52,7 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
 
 
 def _n_machines(X, Y, n_components):
-    """Return how many of the components are labels of their own."""
+    """Return how many labels have a feature of their own."""
     if Y.shape[1] <= n_components or is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
         return 0
     return n_components // 2

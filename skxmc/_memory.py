@@ -92,15 +92,12 @@ def linear_features_bytes(size, n_components, alpha):
     is_large = size.n_labels > n_components
     if alpha is None or not n_targets or (size.is_single_label and is_large):
         return 0, 0, 0
+    svd, codes = svd_bytes(size, n_components)
+    coding = codes + linear_map_bytes(size, n_components, n_targets)
     n_machines = n_components // 2 if is_large else 0
-    n_codes = min(n_components - n_machines, n_targets)
-    svd, codes = svd_bytes(size, n_codes)
-    coding = codes + linear_map_bytes(size, n_components, n_codes)
-    machines = 0
-    if n_machines:
-        machines = array_bytes(size.n_features, n_codes) + hinge_bytes(size, n_machines)
-    weights = array_bytes(size.n_features, n_targets)
-    return max(svd, coding, machines, 2 * weights), weights, n_targets
+    weights = array_bytes(size.n_features, n_targets + n_machines)
+    machines = weights + hinge_bytes(size, n_machines) if n_machines else 0
+    return max(svd, coding, machines, 2 * weights), weights, n_targets + n_machines
 
 
 class FeatureSizes(NamedTuple):

@@ -51,7 +51,8 @@ class Persistence(BaseEstimator):
 
         It predicts nearly the same, on the CPU, and cannot be trained further. Weights,
         codes and neighbours are decoded where they are read, so that memory shrinks as
-        stored files do; an approximate index stays as it is.
+        stored files do; an approximate index stays as it is. What only training reads
+        is left out.
 
         Parameters
         ----------

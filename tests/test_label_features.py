@@ -5,7 +5,11 @@ import pytest
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
-from skxmc._label_features import check_label_features, describe_labels
+from skxmc._label_features import (
+    LabelDescriptions,
+    check_label_features,
+    describe_labels,
+)
 
 
 @pytest.fixture
@@ -77,3 +81,10 @@ def test_infinite_features_are_refused(problem):
     problem[2][0, 0] = np.inf
     with pytest.raises(ValueError, match="label_features contains infinity"):
         check_label_features(problem[2], 5, 12)
+
+
+def test_a_compressed_model_keeps_none_of_what_training_alone_reads():
+    features = sp.random_array((5, 9), density=0.5, format="csr", dtype=np.float32)
+    small = LabelDescriptions(features, features).compressed("int8")
+    assert small.own is None
+    assert (small.features.shape, small.features.nnz) == ((5, 9), 0)
