@@ -231,17 +231,26 @@ def test_blocks_are_mapped_side_by_side_in_order():
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(
-    ("n_blocks", "device", "n_threads"),
-    [(0, CPU, 2), (1, CPU, 2), (4, GPU, 2), (4, CPU, 1)],
-)
-def test_blocks_that_gain_nothing_by_it_stay_in_this_thread(
-    n_blocks, device, n_threads
-):
+@pytest.mark.parametrize(("n_blocks", "n_threads"), [(0, 2), (1, 2), (4, 1)])
+def test_blocks_that_gain_nothing_by_it_stay_in_this_thread(n_blocks, n_threads):
     torch.set_num_threads(n_threads)
     here = threading.get_ident()
-    found = map_blocks(lambda _: threading.get_ident(), range(n_blocks), device)
+    found = map_blocks(lambda _: threading.get_ident(), range(n_blocks), CPU)
     assert found == [here] * n_blocks
+
+
+def test_the_first_block_on_a_gpu_is_done_before_the_others():
+    here, others = threading.get_ident(), threading.Barrier(2, timeout=30)
+
+    def name(block):
+        if block:
+            others.wait()
+        return block, threading.get_ident() == here
+
+    assert map_blocks(name, iter(range(5)), GPU) == [
+        (0, True),
+        *((block, False) for block in range(1, 5)),
+    ]
 
 
 def test_an_error_in_a_block_is_raised_and_the_threads_are_put_back():

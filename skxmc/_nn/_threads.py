@@ -122,8 +122,11 @@ def n_available():
         return _process["n_threads"] if _process["users"] else torch.get_num_threads()
 
 
+_DEVICE_THREADS = 4
+
+
 def map_blocks(function, blocks, device):
-    """Apply a function to blocks of rows, on the CPU a few at once, one on a thread.
+    """Apply a function to blocks of rows, a few at once, each on a thread of its own.
 
     Its small operations are not worth splitting (see `limited_threads`), but blocks
     are independent.
@@ -142,14 +145,18 @@ def map_blocks(function, blocks, device):
     results : list
         In the order of the blocks.
     """
-    blocks = iter(blocks)
-    some = [*islice(blocks, 2)]
     n_threads = 1 if openmp_is_broken() else n_available()
-    if len(some) < 2 or n_threads == 1 or device.type != "cpu":
-        return [function(block) for block in chain(some, blocks)]
+    blocks, done = iter(blocks), []
+    if device.type != "cpu":
+        # What stays on the device is moved there once; each thread takes memory there.
+        done = [function(block) for block in islice(blocks, 1)]
+        n_threads = min(n_threads, _DEVICE_THREADS)
+    some = [*islice(blocks, 2)]
+    if len(some) < 2 or n_threads == 1:
+        return done + [function(block) for block in chain(some, blocks)]
     with limited_threads(one_thread=True), one_blas_thread():
         parallel = Parallel(n_threads, backend="threading")
-        return parallel(delayed(function)(block) for block in chain(some, blocks))
+        return done + parallel(delayed(function)(b) for b in chain(some, blocks))
 
 
 # Steps that are timed on one thread, then on all; and steps until the next trial, which
