@@ -6,7 +6,16 @@ from skxmc._mapped import input_scale
 
 
 def start_features(
-    X, Y, form, *, n_components, ridge_alpha, hidden_layer_sizes, dropout, random_state
+    X,
+    Y,
+    form,
+    *,
+    n_components,
+    ridge_alpha,
+    hidden_layer_sizes,
+    dropout,
+    random_state,
+    n_machines=0,
 ):
     """Make hidden layers beside linear features, which are fitted.
 
@@ -20,6 +29,8 @@ def start_features(
         As in the estimators.
     random_state : numpy RandomState
         Seeds the SVD and the initial weights.
+    n_machines : int, default=0
+        Linear features beside the codes, see `fit_linear_features`.
 
     Returns
     -------
@@ -34,7 +45,9 @@ def start_features(
     # Of classes that exclude each other, the SVD only keeps the largest ones.
     is_compressible = not form.is_single_label or Y.shape[1] <= n_components
     if ridge_alpha is not None and is_compressible:
-        linear = fit_linear_features(X, Y, n_components, ridge_alpha, random_state)
+        linear = fit_linear_features(
+            *(X, Y, n_components, ridge_alpha, random_state), n_machines=n_machines
+        )
     if not len(hidden_layer_sizes) and linear is None:
         raise ValueError(
             "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "

@@ -12,20 +12,32 @@ from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
 _NORM, _N_NORM_ROWS = 4.0, 4096
 
 
-def fit_linear_features(X, Y, n_components, alpha, random_state):
+def fit_linear_features(X, Y, n_components, alpha, random_state, *, n_machines=0):
     """Fit the leading SVD codes of Y and its most frequent labels as linear maps of X.
 
-    Where `n_components` codes lose nothing of Y, they are all there is. Elsewhere half
-    as many labels stand beside them, each by a support vector machine: the SVD mixes
-    them, and squared errors pull the score of each row to its target, also where it is
-    on the right side already.
+    Parameters
+    ----------
+    X, Y : csr_array
+        Rows and their labels.
+    n_components : int
+        Length of the codes.
+    alpha : float
+        Strength of the penalty, see `fit_linear_map`.
+    random_state : numpy RandomState
+        Seeds the SVD.
+    n_machines : int, default=0
+        Labels that stand beside the codes, each by a support vector machine: the SVD
+        mixes them, and squared errors pull the score of each row to its target, also
+        where it is on the right side already. None where the codes lose nothing of Y,
+        or X is mapped.
 
     Returns
     -------
     weight, bias : ndarrays of shape (n_features, c) and (c,), float32
         Of ``X @ weight + bias``, whose rows have root mean square norm 4.
     """
-    n_machines = _n_machines(X, Y, n_components)
+    if Y.shape[1] <= n_components or is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
+        n_machines = 0
     codes = compress_labels(
         X,
         Y,
@@ -40,7 +52,7 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
         frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]
         weight, bias, _ = fit_squared_hinge(
             *(X, Y[:, np.sort(frequent)], HINGE_ALPHA * alpha),
-            projection=np.eye(n_machines, dtype=np.float32),
+            projection=np.eye(len(frequent), dtype=np.float32),
         )
         maps.append((weight, bias))
     some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
@@ -49,13 +61,6 @@ def fit_linear_features(X, Y, n_components, alpha, random_state):
         *[_with_norm(norm, some, *each) for each in maps], strict=True
     )
     return np.concatenate(weights, axis=1), np.concatenate(biases)
-
-
-def _n_machines(X, Y, n_components):
-    """Return how many labels have a feature of their own."""
-    if Y.shape[1] <= n_components or is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
-        return 0
-    return n_components // 2
 
 
 def _with_norm(norm, X, weight, bias):

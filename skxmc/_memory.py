@@ -86,7 +86,7 @@ def linear_map_bytes(size, n_components, n_targets, loss="auto"):
     return ridge_bytes(size, n_targets)
 
 
-def linear_features_bytes(size, n_components, alpha):
+def linear_features_bytes(size, n_components, alpha, n_machines):
     """Return the peak of fitting the linear features, their bytes and their number."""
     n_targets = min(n_components, size.n_samples, size.n_labels)
     is_large = size.n_labels > n_components
@@ -94,7 +94,7 @@ def linear_features_bytes(size, n_components, alpha):
         return 0, 0, 0
     svd, codes = svd_bytes(size, n_components)
     coding = codes + linear_map_bytes(size, n_components, n_targets)
-    n_machines = n_components // 2 if is_large else 0
+    n_machines = min(n_machines, size.n_labels) if is_large else 0
     weights = array_bytes(size.n_features, n_targets + n_machines)
     machines = weights + hinge_bytes(size, n_machines) if n_machines else 0
     return max(svd, coding, machines, 2 * weights), weights, n_targets + n_machines
@@ -109,9 +109,11 @@ class FeatureSizes(NamedTuple):
     optimizer: int
 
 
-def feature_sizes(size, n_components, alpha, hidden_layer_sizes):
+def feature_sizes(size, n_components, alpha, hidden_layer_sizes, n_machines=0):
     """Return the sizes of what `start_features` makes."""
-    fitting, linear, n_linear = linear_features_bytes(size, n_components, alpha)
+    fitting, linear, n_linear = linear_features_bytes(
+        size, n_components, alpha, n_machines
+    )
     layers, optimizer = layer_bytes(size.n_features, hidden_layer_sizes)
     n_hidden = hidden_layer_sizes[-1] if len(hidden_layer_sizes) else 0
     return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer)
@@ -158,7 +160,9 @@ def multi_head_bytes(
         As in `MultiHeadEncodingClassifier`.
     """
     n_labels = size.n_labels
-    features = feature_sizes(size, n_components, ridge_alpha, hidden_layer_sizes)
+    features = feature_sizes(
+        *(size, n_components, ridge_alpha, hidden_layer_sizes), n_machines=n_components
+    )
     if variant in ("cascade", "full"):
         root, *levels = level_sizes(n_labels, head_sizes)
     elif variant == "product":

@@ -78,7 +78,7 @@ class MultiHeadEncodingClassifier(
     n_components : int, default=256
         Length of the linear features: what a linear map of X predicts of the leading
         singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Where
-        there are more labels, half as many stand beside them: the scores of the most
+        there are more labels, as many stand beside them: the scores of the most
         frequent labels, each by a linear support vector machine (not of an X on disk).
         Of 1-D y there are linear features for no more classes than this.
     ridge_alpha : float or None, default=3.0
@@ -392,6 +392,7 @@ class MultiHeadEncodingClassifier(
             hidden_layer_sizes=self.hidden_layer_sizes,
             dropout=self.dropout,
             random_state=rng,
+            n_machines=self.n_components,
         )
 
     def _make_head(self, variant, n_features, sizes, counts, Y, form):

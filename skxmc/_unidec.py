@@ -106,13 +106,11 @@ class UniDECClassifier(
         Length of the embeddings of rows and labels.
     n_components : int, default=256
         Length of the linear features: what a linear map of X predicts of the leading
-        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Where
-        there are more labels, half as many stand beside them: the scores of the most
-        frequent labels, each by a linear support vector machine (not of an X on disk).
-        Of 1-D y there are linear features for no more classes than this.
+        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Of 1-D
+        y they are used for no more classes than this.
     ridge_alpha : float or None, default=3.0
-        Penalty of that map, in units of the mean squared row norm of X; of the machines
-        a sixth. None leaves the linear features out.
+        Ridge penalty of that map, in units of the mean squared row norm of X. None
+        leaves the linear features out.
     hidden_layer_sizes : sequence of int, default=(512,)
         Units of the encoder's hidden layers. The last one and the linear features are
         what embeddings are made of, and what the classifier sees.

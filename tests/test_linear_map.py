@@ -116,7 +116,8 @@ def tags():
 
 def test_frequent_labels_stand_beside_the_codes_where_there_are_more_labels(tags):
     X, Y = tags
-    weight, bias = fit_linear_features(X, Y, 8, 3.0, np.random.RandomState(0))
+    rng = np.random.RandomState(0)
+    weight, bias = fit_linear_features(X, Y, 8, 3.0, rng, n_machines=4)
     assert weight.shape == (30, 12)
     parts = np.split(X @ weight + bias, [8], axis=1)
     norms = [np.sqrt(np.mean((part**2).sum(axis=1))) for part in parts]
@@ -129,11 +130,13 @@ def test_frequent_labels_stand_beside_the_codes_where_there_are_more_labels(tags
     assert np.corrcoef(parts[1].ravel(), truth)[0, 1] > 0.999
 
 
-def test_mapped_rows_and_a_single_component_are_codes_alone(tags):
+def test_features_are_codes_alone_of_mapped_rows_and_where_these_lose_nothing(tags):
     X, Y = tags
-    for rows, n_components in ((MappedCSR(X), 8), (X, 1)):
+    for rows, n_components in ((MappedCSR(X), 8), (X, 20)):
         rng = np.random.RandomState(0)
-        weight, _ = fit_linear_features(rows, Y, n_components, 3.0, rng)
+        weight, _ = fit_linear_features(
+            *(rows, Y, n_components, 3.0, rng), n_machines=4
+        )
         codes = compress_labels(
             *(X, Y, n_components),
             method="svd",
@@ -144,3 +147,10 @@ def test_mapped_rows_and_a_single_component_are_codes_alone(tags):
         expected, _ = fit_linear_map(X, Y, codes, 3.0, loss="squared_error")
         scale = np.linalg.norm(weight) / np.linalg.norm(expected)
         np.testing.assert_allclose(weight, scale * expected, rtol=1e-2, atol=1e-3)
+
+
+def test_there_are_no_more_machines_than_labels(tags):
+    X, Y = tags
+    rng = np.random.RandomState(0)
+    weight, _ = fit_linear_features(X, Y, 15, 3.0, rng, n_machines=100)
+    assert weight.shape == (30, 15 + 20)

@@ -61,9 +61,11 @@ class Entry:
 FOR_THE_TAIL = {"encoder_weight": 0.6, "popularity": -0.3}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
-    "DECLARE, 8 bits": Entry("declare", {"storage": "int8"}),
+    "DECLARE, 4 bits": Entry("declare", {"storage": "int4"}),
     "MultiHead": Entry("multi_head", {}),
+    "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
     "UniDEC": Entry("unidec", {}),
+    "UniDEC, 4 bits": Entry("unidec", {"storage": "int4"}),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
     "UniDEC, label texts, dial to the tail": Entry(
         "unidec", {"label_texts": True} | FOR_THE_TAIL
