@@ -48,6 +48,8 @@ class BaseXMCClassifier(
     `_memory_of`; and, to be stored in model files, `_stored_fields`.
     """
 
+    _ranks_on_cpu = False  # most of `_rank`, wherever the network is
+
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -151,7 +153,8 @@ class BaseXMCClassifier(
         )
         device = self._encoder.device
         blocks = row_blocks(X, searched_rows(device))
-        parts = _nn.map_blocks(partial(self._rank, k=k), blocks, device)
+        rank, on_cpu = partial(self._rank, k=k), self._ranks_on_cpu
+        parts = _nn.map_blocks(rank, blocks, device, mostly_on_cpu=on_cpu)
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def estimate_memory(

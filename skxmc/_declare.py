@@ -191,6 +191,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     (200, 3)
     """
 
+    _ranks_on_cpu = True  # counts votes
+
     _stored_fields = {
         "n_components_": "int",
         "compression_ratio_": "float",

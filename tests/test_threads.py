@@ -239,7 +239,13 @@ def test_blocks_that_gain_nothing_by_it_stay_in_this_thread(n_blocks, n_threads)
     assert found == [here] * n_blocks
 
 
-def test_the_first_block_on_a_gpu_is_done_before_the_others():
+def test_a_gpu_is_not_shared_by_threads():
+    here = threading.get_ident()
+    found = map_blocks(lambda _: threading.get_ident(), range(4), GPU)
+    assert found == [here] * 4
+
+
+def test_beside_a_gpu_blocks_are_mapped_side_by_side_but_for_the_first():
     here, others = threading.get_ident(), threading.Barrier(2, timeout=30)
 
     def name(block):
@@ -247,7 +253,7 @@ def test_the_first_block_on_a_gpu_is_done_before_the_others():
             others.wait()
         return block, threading.get_ident() == here
 
-    assert map_blocks(name, iter(range(5)), GPU) == [
+    assert map_blocks(name, iter(range(5)), GPU, mostly_on_cpu=True) == [
         (0, True),
         *((block, False) for block in range(1, 5)),
     ]

@@ -125,7 +125,7 @@ def n_available():
 _DEVICE_THREADS = 4
 
 
-def map_blocks(function, blocks, device):
+def map_blocks(function, blocks, device, *, mostly_on_cpu=False):
     """Apply a function to blocks of rows, a few at once, each on a thread of its own.
 
     Its small operations are not worth splitting (see `limited_threads`), but blocks
@@ -138,7 +138,9 @@ def map_blocks(function, blocks, device):
     blocks : list
         Made as they are needed, if it is a generator.
     device : torch.device
-        Where the function computes.
+        Where the function computes. Threads that share a GPU hinder each other,
+    mostly_on_cpu : bool, default=False
+        but where they do most of their work beside it, each helps.
 
     Returns
     -------
@@ -147,6 +149,8 @@ def map_blocks(function, blocks, device):
     """
     n_threads = 1 if openmp_is_broken() else n_available()
     blocks, done = iter(blocks), []
+    if device.type != "cpu" and not mostly_on_cpu:
+        return [function(block) for block in blocks]
     if device.type != "cpu":
         # What stays on the device is moved there once; each thread takes memory there.
         done = [function(block) for block in islice(blocks, 1)]
