@@ -85,7 +85,7 @@ class DualRanker:
         self.embedding_size, self.scale = embedding_size, scale
         self.is_exclusive, self.kind = is_exclusive, kind
         self.outputs, self.truth = outputs, truth
-        self.by_frequency = np.argsort(-keys[:, -1], kind="stable")
+        self.by_frequency = np.argsort(-keys[:, -1], kind="stable").astype(np.int32)
         self.index = NeighborIndex(
             keys,
             similarity="dot",

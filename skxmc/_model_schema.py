@@ -260,7 +260,7 @@ def register_all():
             "kind": "str",
             "outputs": "float32[n_sample, n_outputs] | StoredRows[n_sample, n_outputs]",
             "truth": "csr[n_sample, n_labels]",
-            "by_frequency": "int64[n_labels]",
+            "by_frequency": "int32/int64[n_labels]",
             "index": "NeighborIndex",
             "calibrated": "tuple Dial/tuple",
         },

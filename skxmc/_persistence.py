@@ -57,7 +57,7 @@ class Persistence(BaseEstimator):
         Parameters
         ----------
         storage : {"int8", "float16", "int4"}, default="int8"
-            8 bits with a scale for each 64 numbers, 16, or 4 with such a scale.
+            8 bits with a scale for each 64 numbers, 16, or 4 with one for each 128.
 
         Returns
         -------
