@@ -192,9 +192,7 @@ def test_a_callers_own_limit_of_numpys_threads_is_kept():
 
 
 def test_of_pools_that_differ_the_least_count_is_put_back(monkeypatch):
-    counts = [{"user_api": "blas", "num_threads": n} for n in (2, 1)]
-    others = [{"user_api": "openmp", "num_threads": 8}]
-    monkeypatch.setattr(_threads, "threadpool_info", lambda: others + counts)
+    monkeypatch.setattr(_threads, "_blas_counts", lambda: [2, 1])
     with threadpool_limits(2, user_api="blas"), one_blas_thread(), all_blas_threads():
         assert blas_counts() == {1}
 
@@ -267,3 +265,16 @@ def test_an_error_in_a_block_is_raised_and_the_threads_are_put_back():
     with pytest.raises(ValueError, match="block 3"):
         map_blocks(fail, range(6), CPU)
     assert torch.get_num_threads() == 2
+
+
+def test_after_an_error_no_further_block_is_begun():
+    begun, both = [], threading.Barrier(2, timeout=30)
+
+    def fail(block):
+        begun.append(block)
+        both.wait()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_blocks(fail, iter(range(100)), CPU)
+    assert len(begun) <= 4

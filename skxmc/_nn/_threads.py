@@ -2,13 +2,14 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, islice
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from skxmc._forked import openmp_is_broken
 
@@ -89,13 +90,22 @@ def _enter_blas():
     """Set one thread; return how many there were before the first user."""
     with _lock:
         if _blas["users"] == 0:
-            pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
             # numpy and scipy bring one each, whose counts may differ.
-            counts = (pool["num_threads"] for pool in pools)
-            _blas["n_threads"] = min(counts, default=None)
-            _blas["limit"] = threadpool_limits(1, user_api="blas")
+            _blas["n_threads"] = min(_blas_counts(), default=None)
+            _blas["limit"] = _pools().limit(limits=1, user_api="blas")
         _blas["users"] += 1
         return _blas["n_threads"]
+
+
+@cache
+def _pools():
+    """Return what sets the threads of the libraries loaded by now: a slow search."""
+    return ThreadpoolController()
+
+
+def _blas_counts():
+    info = _pools().info()
+    return [pool["num_threads"] for pool in info if pool["user_api"] == "blas"]
 
 
 def _leave_blas():
@@ -112,7 +122,7 @@ def all_blas_threads():
     if n_threads is None:
         yield
         return
-    with threadpool_limits(n_threads, user_api="blas"):
+    with _pools().limit(limits=n_threads, user_api="blas"):
         yield
 
 
@@ -159,8 +169,32 @@ def map_blocks(function, blocks, device, *, mostly_on_cpu=False):
     if len(some) < 2 or n_threads == 1:
         return done + [function(block) for block in chain(some, blocks)]
     with limited_threads(one_thread=True), one_blas_thread():
-        parallel = Parallel(n_threads, backend="threading")
-        return done + parallel(delayed(function)(b) for b in chain(some, blocks))
+        return done + _map_in_threads(function, chain(some, blocks), n_threads)
+
+
+def _map_in_threads(function, blocks, n_threads):
+    """Apply a function to blocks, each read when a thread is free for it.
+
+    joblib would look for results every 10 ms, which is longer than most blocks take.
+    """
+    blocks, lock, is_over = enumerate(blocks), threading.Lock(), threading.Event()
+    results: dict[int, Any] = {}
+
+    def work():
+        while not is_over.is_set():
+            with lock:
+                number, block = next(blocks, (None, None))
+            if number is None:
+                return
+            results[number] = function(block)
+
+    with ThreadPoolExecutor(n_threads) as executor:
+        try:
+            for done in as_completed([executor.submit(work) for _ in range(n_threads)]):
+                done.result()
+        finally:
+            is_over.set()  # an error or Ctrl-C: the others end with their blocks
+    return [results[number] for number in range(len(results))]
 
 
 # Steps that are timed on one thread, then on all; and steps until the next trial, which
