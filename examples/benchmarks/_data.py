@@ -40,6 +40,13 @@ def load(name, validation=False):
     return X.astype(np.float32), Y, X_test.astype(np.float32), Y_test
 
 
+def held_out_rows(n_samples, is_grouped):
+    """Draw a fifth of the rows, at random or in blocks of 100."""
+    size = 100 if is_grouped else 1
+    blocks = np.random.default_rng(0).permutation(n_samples // size)
+    return (blocks[: len(blocks) // 5, None] * size + np.arange(size)).ravel()
+
+
 def evaluate(Y_train, Y_test, ranking, ks=(1, 3, 5)):
     """Return P@k and PSP@k in percent as text."""
     propensities = label_propensities(Y_train)

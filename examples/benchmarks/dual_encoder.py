@@ -30,7 +30,15 @@ from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
-from _data import as_csr, evaluate, load, print_header, print_row, texts_of_labels
+from _data import (
+    as_csr,
+    evaluate,
+    held_out_rows,
+    load,
+    print_header,
+    print_row,
+    texts_of_labels,
+)
 from compare import read_stdlib
 from sklearn.base import clone
 from sklearn.preprocessing import normalize
@@ -175,13 +183,6 @@ def compare_pool_terms():
             scores = evaluate(Y[train], Y[held_out], ranking)
             kind = "blocks of rows" if is_grouped else "rows at random"
             print_row(name, kind, factor, *scores)
-
-
-def held_out_rows(n_samples, is_grouped):
-    """Draw a fifth of the rows, at random or in blocks of 100."""
-    size = 100 if is_grouped else 1
-    blocks = np.random.default_rng(0).permutation(n_samples // size)
-    return (blocks[: len(blocks) // 5, None] * size + np.arange(size)).ravel()
 
 
 def show_dial(plot=None):

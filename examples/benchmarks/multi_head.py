@@ -10,18 +10,20 @@ order     label orders, for weak and strong encoders
 sizes     equal and unequal heads
 sampling  how many groups are sampled
 cascade   cascade against one-vs-all
+machines  support vector machines beside the codes in the linear features, one seed
 scale     time of an epoch and of a prediction up to a million labels
 """
 
 import argparse
 import time
 import warnings
+from unittest import mock
 
 import numpy as np
-from _data import evaluate, load, print_header, print_row
+from _data import evaluate, held_out_rows, load, print_header, print_row
 from sklearn.model_selection import train_test_split
 
-from skxmc import MultiHeadEncodingClassifier
+from skxmc import MultiHeadEncodingClassifier, _mhe
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
@@ -40,6 +42,7 @@ def main():
         "sizes": compare_sizes,
         "sampling": compare_sampling,
         "cascade": compare_cascade,
+        "machines": compare_machines,
         "scale": measure_scale,
     }
     parser.add_argument("parts", nargs="+", choices=parts)
@@ -173,6 +176,27 @@ def compare_cascade():
             model, seconds = fit(X, Y, 0, {"variant": variant, **params})
             scores = evaluate(Y, Y_test, ranking(model, X_test))
             print_row(name, variant, *scores, f"{seconds:.1f}", epoch_time(model))
+
+
+def compare_machines():
+    print_header("set", "rows held out", "machines", "P@1/3/5", "PSP@1/3/5")
+    for name in ("debian-depends", "delicious"):
+        X, Y, *_ = load(name)
+        for is_grouped in (True, False):
+            held_out = held_out_rows(X.shape[0], is_grouped)
+            train = np.delete(np.arange(X.shape[0]), held_out)
+            for machines in ({"n_machines": 0}, {}):
+                with mock.patch.object(_mhe, "start_features", with_options(machines)):
+                    model, _ = fit(X[train], Y[train], 0, {"n_heads": None})
+                scores = evaluate(Y[train], Y[held_out], ranking(model, X[held_out]))
+                kind = "blocks of rows" if is_grouped else "rows at random"
+                print_row(name, kind, "none" if machines else "256", *scores)
+
+
+def with_options(options):
+    """Return `start_features` that overrides some of its arguments."""
+    start_features = _mhe.start_features
+    return lambda *args, **kwargs: start_features(*args, **kwargs | options)
 
 
 def measure_scale():
