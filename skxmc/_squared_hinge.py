@@ -95,7 +95,13 @@ def _fit_label(rows, column, alpha):
     truth = np.zeros(n_rows, dtype=bool)
     truth[column.indices] = True
     # The dual solver, faster on few features, draws from one generator for all threads.
-    svc = LinearSVC(C=1 / (2 * alpha), tol=_TOL, dual=False, max_iter=_MAX_ITER)
+    svc = LinearSVC(
+        C=1 / (2 * alpha),
+        tol=_TOL,
+        dual=False,
+        max_iter=_MAX_ITER,
+        random_state=0,  # not drawn from numpy's global generator, and of no effect
+    )
     svc.fit(rows, truth)
     coefficients, intercept = svc.coef_[0], float(svc.intercept_[0])
     n_found = np.count_nonzero(rows[column.indices] @ coefficients + intercept > 0)

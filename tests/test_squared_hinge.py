@@ -78,6 +78,13 @@ def test_what_is_learned_is_the_same_on_any_number_of_threads(shape, monkeypatch
         np.testing.assert_array_equal(one, several)
 
 
+def test_numpys_global_generator_is_left_alone(problem):
+    before = np.random.get_state()[1:3]  # noqa: NPY002
+    fit_squared_hinge(problem[0], one_hot(problem[1]), 1.0, np.eye(5))
+    after = np.random.get_state()[1:3]  # noqa: NPY002
+    np.testing.assert_equal(after, before)
+
+
 def test_mapped_rows_are_refused(problem):
     X, y = problem
     with pytest.raises(ValueError, match="needs X in memory"):

@@ -192,7 +192,7 @@ def test_a_callers_own_limit_of_numpys_threads_is_kept():
 
 
 def test_of_pools_that_differ_the_least_count_is_put_back(monkeypatch):
-    monkeypatch.setattr(_threads, "_blas_counts", lambda: [2, 1])
+    monkeypatch.setattr(_threads, "_blas_counts", lambda _: [2, 1])
     with threadpool_limits(2, user_api="blas"), one_blas_thread(), all_blas_threads():
         assert blas_counts() == {1}
 

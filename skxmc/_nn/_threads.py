@@ -4,7 +4,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from functools import cache
 from itertools import chain, islice
 from typing import Any
 
@@ -90,22 +89,16 @@ def _enter_blas():
     """Set one thread; return how many there were before the first user."""
     with _lock:
         if _blas["users"] == 0:
+            pools = ThreadpoolController()  # new: a library may have been loaded since
             # numpy and scipy bring one each, whose counts may differ.
-            _blas["n_threads"] = min(_blas_counts(), default=None)
-            _blas["limit"] = _pools().limit(limits=1, user_api="blas")
+            _blas["n_threads"] = min(_blas_counts(pools), default=None)
+            _blas["limit"] = pools.limit(limits=1, user_api="blas")
         _blas["users"] += 1
         return _blas["n_threads"]
 
 
-@cache
-def _pools():
-    """Return what sets the threads of the libraries loaded by now: a slow search."""
-    return ThreadpoolController()
-
-
-def _blas_counts():
-    info = _pools().info()
-    return [pool["num_threads"] for pool in info if pool["user_api"] == "blas"]
+def _blas_counts(pools):
+    return [p["num_threads"] for p in pools.info() if p["user_api"] == "blas"]
 
 
 def _leave_blas():
@@ -122,7 +115,7 @@ def all_blas_threads():
     if n_threads is None:
         yield
         return
-    with _pools().limit(limits=n_threads, user_api="blas"):
+    with ThreadpoolController().limit(limits=n_threads, user_api="blas"):
         yield
 
 
