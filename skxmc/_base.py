@@ -27,6 +27,8 @@ from skxmc.exceptions import TrainingDivergedError
 
 # Training rows whose precision is shown while nothing is held out.
 _N_SHOWN_ROWS = 512
+# Of blocks of rows that are ranked at once, all their labels: some 100 MB of scores.
+_LABELS_AT_ONCE = 2**16
 
 
 class BaseXMCClassifier(
@@ -154,7 +156,10 @@ class BaseXMCClassifier(
         device = self._encoder.device
         blocks = row_blocks(X, searched_rows(device))
         rank, on_cpu = partial(self._rank, k=k), self._ranks_on_cpu
-        parts = _nn.map_blocks(rank, blocks, device, mostly_on_cpu=on_cpu)
+        most = max(1, _LABELS_AT_ONCE // self._form.n_labels)
+        parts = _nn.map_blocks(
+            rank, blocks, device, most_threads=most, mostly_on_cpu=on_cpu
+        )
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def estimate_memory(

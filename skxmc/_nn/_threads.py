@@ -128,7 +128,7 @@ def n_available():
 _DEVICE_THREADS = 4
 
 
-def map_blocks(function, blocks, device, *, mostly_on_cpu=False):
+def map_blocks(function, blocks, device, *, most_threads, mostly_on_cpu=False):
     """Apply a function to blocks of rows, a few at once, each on a thread of its own.
 
     Its small operations are not worth splitting (see `limited_threads`), but blocks
@@ -142,6 +142,8 @@ def map_blocks(function, blocks, device, *, mostly_on_cpu=False):
         Made as they are needed, if it is a generator.
     device : torch.device
         Where the function computes. Threads that share a GPU hinder each other,
+    most_threads : int
+        No more blocks than this at once: each takes memory.
     mostly_on_cpu : bool, default=False
         but where they do most of their work beside it, each helps.
 
@@ -150,7 +152,7 @@ def map_blocks(function, blocks, device, *, mostly_on_cpu=False):
     results : list
         In the order of the blocks.
     """
-    n_threads = 1 if openmp_is_broken() else n_available()
+    n_threads = 1 if openmp_is_broken() else min(n_available(), most_threads)
     blocks, done = iter(blocks), []
     if device.type != "cpu" and not mostly_on_cpu:
         return [function(block) for block in blocks]
