@@ -5,8 +5,8 @@ import numpy as np
 from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
 from skxmc._linear_map import fit_linear_map
-from skxmc._mapped import count_columns, is_mapped
-from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
+from skxmc._mapped import count_columns
+from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_liblinear
 
 # Root mean square norm of the features, and the rows it is measured on.
 _NORM, _N_NORM_ROWS = 4.0, 4096
@@ -36,7 +36,7 @@ def fit_linear_features(X, Y, n_components, alpha, random_state, *, n_machines=0
     weight, bias : ndarrays of shape (n_features, c) and (c,), float32
         Of ``X @ weight + bias``, whose rows have root mean square norm 4.
     """
-    if Y.shape[1] <= n_components or is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
+    if Y.shape[1] <= n_components or not fits_liblinear(X, Y):
         n_machines = 0
     codes = compress_labels(
         X,

@@ -4,9 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._compression import linear_decoder, project_labels
-from skxmc._mapped import is_mapped, longest_row
+from skxmc._mapped import longest_row
 from skxmc._ridge import fit_ridge
-from skxmc._squared_hinge import HINGE_ALPHA, MAX_ENTRIES, fit_squared_hinge
+from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_liblinear
 
 # Of the true labels on the right side of their planes, for squared hinge to be kept.
 _MIN_RECALL = 0.5
@@ -48,6 +48,5 @@ def fit_linear_map(X, Y, codes, alpha, *, loss="auto"):
 
 def _suits_hinge(X, Y, codes):
     """Whether each row has one of few labels, whose codes lose nothing."""
-    if is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
-        return False
-    return Y.shape[1] <= codes.shape[1] and longest_row(Y) <= 1
+    loses_nothing = Y.shape[1] <= codes.shape[1]
+    return fits_liblinear(X, Y) and loses_nothing and longest_row(Y) <= 1

@@ -22,6 +22,11 @@ MOST_COPIED = 2**28
 HINGE_ALPHA = 1 / 6
 
 
+def fits_liblinear(X, Y):
+    """Whether rows and labels are in memory, with no more values than it can number."""
+    return not is_mapped(X, Y) and X.nnz <= MAX_ENTRIES
+
+
 def fit_squared_hinge(X, Y, alpha, projection):
     """Solve ``min sum_i max(0, 1 - t_il f_l(x_i)) ** 2 + alpha * s * ||w_l||^2``.
 
@@ -54,7 +59,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     ValueError
         If X or Y is mapped, or X has more than 2 147 483 647 values.
     """
-    if is_mapped(X, Y) or X.nnz > MAX_ENTRIES:
+    if not fits_liblinear(X, Y):
         raise ValueError(
             f"loss='squared_hinge' needs X in memory, with at most {MAX_ENTRIES} "
             f"values; got {int(X.indptr[-1])} values in a {type(X).__name__}. Use "

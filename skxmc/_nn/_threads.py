@@ -125,6 +125,7 @@ def n_available():
         return _process["n_threads"] if _process["users"] else torch.get_num_threads()
 
 
+# Threads beside a GPU, each of which takes memory there.
 _DEVICE_THREADS = 4
 
 
@@ -138,26 +139,29 @@ def map_blocks(function, blocks, device, *, most_threads, mostly_on_cpu=False):
     ----------
     function : callable
         Of a block.
-    blocks : list
-        Made as they are needed, if it is a generator.
+    blocks : iterable
+        Read as they are needed.
     device : torch.device
-        Where the function computes. Threads that share a GPU hinder each other,
+        Where the function computes. On a GPU it gets one block at a time, unless
+        `mostly_on_cpu`.
     most_threads : int
         No more blocks than this at once: each takes memory.
     mostly_on_cpu : bool, default=False
-        but where they do most of their work beside it, each helps.
+        Whether most of the work is done beside the GPU, where threads help; those that
+        share one hinder each other.
 
     Returns
     -------
     results : list
         In the order of the blocks.
     """
-    n_threads = 1 if openmp_is_broken() else min(n_available(), most_threads)
-    blocks, done = iter(blocks), []
-    if device.type != "cpu" and not mostly_on_cpu:
+    is_on_cpu, done = device.type == "cpu", []
+    if not (is_on_cpu or mostly_on_cpu):
         return [function(block) for block in blocks]
-    if device.type != "cpu":
-        # What stays on the device is moved there once; each thread takes memory there.
+    n_threads = 1 if openmp_is_broken() else min(n_available(), most_threads)
+    blocks = iter(blocks)
+    if not is_on_cpu:
+        # Before the others: what stays on the device is moved there once.
         done = [function(block) for block in islice(blocks, 1)]
         n_threads = min(n_threads, _DEVICE_THREADS)
     some = [*islice(blocks, 2)]
