@@ -16,6 +16,7 @@ def start_features(
     dropout,
     random_state,
     n_machines=0,
+    sharpened=None,
 ):
     """Make hidden layers beside linear features, which are fitted.
 
@@ -31,6 +32,8 @@ def start_features(
         Seeds the SVD and the initial weights.
     n_machines : int, default=0
         Linear features beside the codes, see `fit_linear_features`.
+    sharpened : {"rectified", "softmax"} or None, default=None
+        What stands beside the linear features of classes, see `Features`.
 
     Returns
     -------
@@ -42,11 +45,14 @@ def start_features(
         If there is neither a hidden layer nor a linear feature.
     """
     linear = None
+    of_classes = sharpened is not None and form.is_single_label
     # Of classes that exclude each other, the SVD only keeps the largest ones.
     is_compressible = not form.is_single_label or Y.shape[1] <= n_components
     if ridge_alpha is not None and is_compressible:
         linear = fit_linear_features(
-            *(X, Y, n_components, ridge_alpha, random_state), n_machines=n_machines
+            *(X, Y, n_components, ridge_alpha, random_state),
+            n_machines=n_machines,
+            of_classes=of_classes,
         )
     if not len(hidden_layer_sizes) and linear is None:
         raise ValueError(
@@ -60,5 +66,6 @@ def start_features(
         dropout=dropout,
         input_scale=input_scale(X),
         linear=linear,
+        sharpened=sharpened if of_classes else None,
         seed=random_state.randint(2**31),
     )

@@ -12,7 +12,9 @@ from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_liblinear
 _NORM, _N_NORM_ROWS = 4.0, 4096
 
 
-def fit_linear_features(X, Y, n_components, alpha, random_state, *, n_machines=0):
+def fit_linear_features(
+    X, Y, n_components, alpha, random_state, *, n_machines=0, of_classes=False
+):
     """Fit the leading SVD codes of Y and its most frequent labels as linear maps of X.
 
     Parameters
@@ -30,6 +32,9 @@ def fit_linear_features(X, Y, n_components, alpha, random_state, *, n_machines=0
         mixes them, and squared errors pull the score of each row to its target, also
         where it is on the right side already. None where the codes lose nothing of Y,
         or X is mapped.
+    of_classes : bool, default=False
+        The rows of Y are their own codes, one of few classes each: the features are
+        then the scores of the classes.
 
     Returns
     -------
@@ -38,15 +43,16 @@ def fit_linear_features(X, Y, n_components, alpha, random_state, *, n_machines=0
     """
     if Y.shape[1] <= n_components or not fits_liblinear(X, Y):
         n_machines = 0
-    codes = compress_labels(
-        X,
-        Y,
-        n_components,
-        method="svd",
-        alpha=alpha,
-        rare_label_weight=0.0,
-        random_state=random_state,
-    )
+    if of_classes:
+        codes = Y.toarray()
+    else:
+        codes = compress_labels(
+            *(X, Y, n_components),
+            method="svd",
+            alpha=alpha,
+            rare_label_weight=0.0,
+            random_state=random_state,
+        )
     maps = [fit_linear_map(X, Y, codes, alpha)]
     if n_machines:
         frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]

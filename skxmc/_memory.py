@@ -109,13 +109,17 @@ class FeatureSizes(NamedTuple):
     optimizer: int
 
 
-def feature_sizes(size, n_components, alpha, hidden_layer_sizes, n_machines=0):
+def feature_sizes(
+    size, n_components, alpha, hidden_layer_sizes, *, n_machines=0, is_sharpened=False
+):
     """Return the sizes of what `start_features` makes."""
     fitting, linear, n_linear = linear_features_bytes(
         size, n_components, alpha, n_machines
     )
     layers, optimizer = layer_bytes(size.n_features, hidden_layer_sizes)
     n_hidden = hidden_layer_sizes[-1] if len(hidden_layer_sizes) else 0
+    if is_sharpened and size.is_single_label:
+        n_linear *= 2
     return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer)
 
 
@@ -161,7 +165,9 @@ def multi_head_bytes(
     """
     n_labels = size.n_labels
     features = feature_sizes(
-        *(size, n_components, ridge_alpha, hidden_layer_sizes), n_machines=n_components
+        *(size, n_components, ridge_alpha, hidden_layer_sizes),
+        n_machines=n_components,
+        is_sharpened=True,
     )
     if variant in ("cascade", "full"):
         root, *levels = level_sizes(n_labels, head_sizes)

@@ -80,7 +80,9 @@ class MultiHeadEncodingClassifier(
         singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Where
         there are more labels, as many stand beside them: the scores of the most
         frequent labels, each by a linear support vector machine (not of an X on disk).
-        Of 1-D y there are linear features for no more classes than this.
+        Of 1-D y there are linear features for no more classes than this: the scores of
+        the classes, and the same once more without what tells low scores from still
+        lower ones (of "product", their softmax).
     ridge_alpha : float or None, default=3.0
         Penalty of that map, in units of the mean squared row norm of X; of the machines
         a sixth. None leaves the linear features out.
@@ -350,7 +352,8 @@ class MultiHeadEncodingClassifier(
             random_state=rng,
         )
         codes = LabelCodes(sizes, order)
-        features = self._start_features(X, Y, form, rng)
+        is_product = variant == "product" and len(sizes) > 1
+        features = self._start_features(X, Y, form, rng, is_product)
         counts = level_counts(codes.reorder(Y), sizes)
         head = self._make_head(variant, features.n_outputs, sizes, counts, Y, form)
         return variant, codes, _nn.MultiHeadNet(features, head)
@@ -381,7 +384,7 @@ class MultiHeadEncodingClassifier(
             return self.variant
         return "product" if is_single_label else "cascade"
 
-    def _start_features(self, X, Y, form, rng):
+    def _start_features(self, X, Y, form, rng, is_product):
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
             return features_of(self.init, X)
@@ -393,6 +396,8 @@ class MultiHeadEncodingClassifier(
             dropout=self.dropout,
             random_state=rng,
             n_machines=self.n_components,
+            # A digit is a union of classes, which is no half space of their scores.
+            sharpened="softmax" if is_product else "rectified",
         )
 
     def _make_head(self, variant, n_features, sizes, counts, Y, form):
@@ -465,7 +470,7 @@ class MultiHeadEncodingClassifier(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            The last hidden layer, then the linear features.
+            The last hidden layer, then the linear features, see `n_components`.
         """
         check_is_fitted(self)
         return self._encoder(self._check_X(X))

@@ -106,6 +106,18 @@ def test_linear_features_are_the_map_at_one_scale(clusters):
     np.testing.assert_allclose(bias, scale * offset, rtol=1e-4)
 
 
+def test_linear_features_of_classes_are_their_scores(clusters):
+    X, Y = sp.csr_array(clusters[0], dtype=np.float32), clusters[1]
+    rng = np.random.RandomState(0)
+    weight, bias = fit_linear_features(X, Y, 8, 3.0, rng, of_classes=True)
+    expected, offset, _ = fit_squared_hinge(
+        X, Y, HINGE_ALPHA * 3, np.eye(8, dtype=np.float32)
+    )
+    scale = np.linalg.norm(weight) / np.linalg.norm(expected)
+    np.testing.assert_allclose(weight, scale * expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(bias, scale * offset, rtol=1e-4, atol=1e-6)
+
+
 @pytest.fixture
 def tags():
     X, Y = make_multilabel_classification(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -96,7 +97,7 @@ def test_parameters_of_a_product_are_those_of_its_heads(classes):
     X, y, *_ = classes
     counts = make("product", head_sizes=(5, 8), max_epochs=1).fit(X, y)
     counts = counts.parameter_counts()
-    length = 64 + 40  # the hidden layer and, of 40 classes, the linear features
+    length = 64 + 2 * 40  # the hidden layer and, of 40 classes, scores and softmax
     assert counts["head"] == (5 + 8) * (length + 1)
     assert counts["one_vs_all"] == 40 * (length + 1)
     assert counts["ratio"] == 13 / 40
@@ -201,7 +202,7 @@ def test_features_drop_into_a_pipeline(classes):
     pipe.fit(X, y)
     names = pipe[0].get_feature_names_out()
     features = pipe[0].transform(X_test)
-    assert features.shape == (len(y_test), len(names)) == (len(y_test), 64 + 40)
+    assert features.shape == (len(y_test), len(names)) == (len(y_test), 64 + 80)
     assert features.dtype == np.float32
     reference = LogisticRegression().fit(X, y).score(X_test, y_test)
     assert pipe.score(X_test, y_test) > reference - 0.05
@@ -276,7 +277,7 @@ def test_no_features_at_all_is_an_error(classes):
     with pytest.raises(ValueError, match="leave no features"):
         make(**params).fit(X, y)
     linear = make("full", hidden_layer_sizes=()).fit(X, y)
-    assert linear.transform(X).shape[1] == 40
+    assert linear.transform(X).shape[1] == 80
     assert linear.score(X, y) > 0.5
 
 
@@ -284,6 +285,32 @@ def test_sizes_may_be_arrays(classes):
     X, y, *_ = classes
     params = {"hidden_layer_sizes": np.array([16]), "head_sizes": np.array([5, 8])}
     assert make(max_epochs=1, **params).fit(X, y).head_sizes_ == (5, 8)
+
+
+@each_variant
+def test_scores_of_classes_stand_sharpened_beside_themselves(variant, classes):
+    X, y, X_test, _ = classes
+    found = make(variant, max_epochs=1).fit(X, y).transform(X_test)
+    scores, sharpened = found[:, 64:104], found[:, 104:]
+    assert np.mean(scores.argmax(axis=1) == classes[3]) > 0.5
+    rms = 4 / np.sqrt(40)
+    if variant == "product":
+        expected = 4 * softmax(6 / rms * scores, axis=1)
+    else:
+        above = np.maximum(scores + rms, 0)
+        expected = 4 * above / np.linalg.norm(above, axis=1, keepdims=True)
+    np.testing.assert_allclose(sharpened, expected, atol=1e-5)
+
+
+def test_a_digit_of_classes_on_opposite_sides_is_learned():
+    rng = np.random.default_rng(0)
+    y = np.arange(800) % 8
+    angle = np.pi / 4 * y + rng.uniform(-0.2, 0.2, 800)
+    X = np.column_stack([np.cos(angle), np.sin(angle)])
+    # The second digit of c is that of c + 4, which lies across.
+    params = {"head_sizes": (2, 4), "label_order": "natural"}
+    model = make("product", hidden_layer_sizes=(), max_epochs=30, **params)
+    assert model.fit(X, y).score(X, y) > 0.95
 
 
 def test_many_classes_have_no_linear_features(classes):

@@ -1,5 +1,8 @@
 """The network of multi-head encoding: features of a row, and a head on them."""
 
+import math
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -13,12 +16,15 @@ _BLOCK_ROWS = 256
 # Hidden units are scaled to one length, so that rows with many known words do not
 # outweigh the others: that of the linear features, on average.
 HIDDEN_NORM, MIN_NORM = 4.0, 1e-6
+# Of the scores of classes, in units of their root mean square: where "rectified" cuts
+# them, and what "softmax" multiplies them with.
+LOWEST, SHARPNESS = -1.0, 6.0
 
 
 class Features(nn.Module):
     """Hidden units of a perceptron, beside a fixed linear map.
 
-    ``f(x) = [dropout(4 h / ||h||), linear(x)]`` with ``h = relu(hidden(x))``
+    ``f(x) = [dropout(4 h / ||h||), linear(x), s(x)]`` with ``h = relu(hidden(x))``
 
     Parameters
     ----------
@@ -32,12 +38,26 @@ class Features(nn.Module):
         What rows are multiplied with, 1 / (their root mean square norm).
     linear : tuple of (weight, bias) or None
         Arrays of shape (n_features, c) and (c,), which are not trained.
+    sharpened : {"rectified", "softmax"} or None
+        s(x), where linear(x) are scores of classes, of which what tells low ones from
+        still lower ones is noise: cut below minus their root mean square, to norm 4; or
+        their softmax, times 4. None for no s.
     seed : int
         Seeds the initial weights.
     """
 
+    sharpened: Any = None  # of models stored before there was a choice
+
     def __init__(
-        self, n_features, hidden_layer_sizes, *, dropout, input_scale, linear, seed
+        self,
+        n_features,
+        hidden_layer_sizes,
+        *,
+        dropout,
+        input_scale,
+        linear,
+        seed,
+        sharpened=None,
     ):
         super().__init__()
         self.n_features, self.n_outputs = n_features, 0
@@ -51,6 +71,9 @@ class Features(nn.Module):
             c = len(linear[1])
             self.linear = SparseEncoder(n_features, c, (), linear=linear, **options)
             self.n_outputs += c
+            if sharpened is not None:
+                self.sharpened = sharpened
+                self.n_outputs += c
         self.dropout = Dropout(dropout)
 
     def forward(self, x):
@@ -61,8 +84,25 @@ class Features(nn.Module):
             norm = h.norm(dim=1, keepdim=True).clamp(min=MIN_NORM)
             parts.append(self.dropout(HIDDEN_NORM / norm * h))
         if self.linear is not None:
-            parts.append(self.linear(x))
+            scores = self.linear(x)
+            parts.append(scores)
+            if self.sharpened is not None:
+                parts.append(SHARPENED[self.sharpened](scores))
         return torch.cat(parts, dim=1)
+
+
+def _rectify(scores):
+    rms = HIDDEN_NORM / math.sqrt(scores.shape[1])
+    r = (scores - LOWEST * rms).relu()
+    return HIDDEN_NORM / r.norm(dim=1, keepdim=True).clamp(min=MIN_NORM) * r
+
+
+def _soften(scores):
+    rms = HIDDEN_NORM / math.sqrt(scores.shape[1])
+    return HIDDEN_NORM * (SHARPNESS / rms * scores).softmax(dim=1)
+
+
+SHARPENED = {"rectified": _rectify, "softmax": _soften}
 
 
 class MultiHeadNet(nn.Module):

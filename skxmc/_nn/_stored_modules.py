@@ -13,7 +13,7 @@ from skxmc._nn._cascade import CascadeHead
 from skxmc._nn._dual import Tower
 from skxmc._nn._encoder import Encoder
 from skxmc._nn._modules import Dropout, SparseEncoder, SteadyLinear
-from skxmc._nn._multihead import Features, MultiHeadNet
+from skxmc._nn._multihead import SHARPENED, Features, MultiHeadNet
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseLinear
@@ -49,6 +49,7 @@ _FIELDS = {
         "n_outputs": "int",
         "hidden": "SparseEncoder | none",
         "linear": "SparseEncoder | none",
+        "sharpened?": "str",
         "dropout": "Dropout",
     },
     MultiHeadNet: {
@@ -144,12 +145,19 @@ def _check_sampling(head):
         raise ValueError(f"its table has {len(head.table.weight)} labels.")
 
 
+def _check_features(features):
+    known = {None, *SHARPENED}
+    if features.sharpened not in known:
+        raise ValueError(f"its scores are {features.sharpened!r}, not of {known}.")
+
+
 def _check_ranking(head):
     if not np.array_equal(np.sort(head.by_frequency), np.arange(head.n_labels)):
         raise ValueError("by_frequency does not name each label once.")
 
 
 _CHECKS = {
+    Features: _check_features,
     CascadeHead: _check_cascade,
     ProductHead: _check_product,
     SamplingHead: _check_sampling,

@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 
-from skxmc._nn._multihead import HIDDEN_NORM, MIN_NORM
+from skxmc._nn._multihead import HIDDEN_NORM, LOWEST, MIN_NORM, SHARPNESS
 
 _MIN_LENGTH = 1e-12  # as torch's normalize
 
@@ -46,7 +46,21 @@ def _join(graph, features, outputs):
         hidden, *others = outputs
         hidden = graph.unit_length(graph.add("Relu", hidden), MIN_NORM)
         outputs = [graph.add("Mul", hidden, HIDDEN_NORM), *others]
+    if features.sharpened is not None:
+        outputs = [*outputs, _add_sharpened(graph, features, outputs[-1])]
     return outputs[0] if len(outputs) == 1 else graph.add("Concat", *outputs, axis=1)
+
+
+def _add_sharpened(graph, features, scores):
+    """Add what a network makes of the scores of classes, see `Features`."""
+    rms = HIDDEN_NORM / np.sqrt(len(features.linear.linear_bias))
+    if features.sharpened == "softmax":
+        sharp = graph.add("Mul", scores, SHARPNESS / rms)
+        sharp = graph.add("Softmax", sharp, axis=1)
+    else:
+        above = graph.add("Relu", graph.add("Sub", scores, LOWEST * rms))
+        sharp = graph.unit_length(above, MIN_NORM)
+    return graph.add("Mul", sharp, HIDDEN_NORM)
 
 
 def _add_sparse(graph, networks, maps=()):
