@@ -157,6 +157,17 @@ def level_counts(Y, head_sizes):
     return counts
 
 
+def choose_variant(is_single_label, n_labels):
+    """Choose the variant that suits the labels.
+
+    A cascade of several labels a row. One of few classes needs no second head, and the
+    product is one-vs-all by an exact softmax. Of more classes, digits alone lose 5 to
+    11 points of accuracy against a vector for each, until these outgrow the memory.
+    """
+    few, many = _MOST_LABELS
+    return "cascade" if not is_single_label or few < n_labels <= many else "product"
+
+
 def choose_head_sizes(variant, n_labels, n_heads=None, head_sizes=None):
     """Return head sizes for a variant, those that are wanted or the default ones.
 

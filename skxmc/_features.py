@@ -45,10 +45,9 @@ def start_features(
         If there is neither a hidden layer nor a linear feature.
     """
     linear = None
-    of_classes = sharpened is not None and form.is_single_label
-    # Of classes that exclude each other, the SVD only keeps the largest ones.
-    is_compressible = not form.is_single_label or Y.shape[1] <= n_components
-    if ridge_alpha is not None and is_compressible:
+    is_small = form.is_single_label and Y.shape[1] <= n_components
+    of_classes = is_small and sharpened is not None
+    if ridge_alpha is not None:
         linear = fit_linear_features(
             *(X, Y, n_components, ridge_alpha, random_state),
             n_machines=n_machines,
@@ -56,9 +55,8 @@ def start_features(
         )
     if not len(hidden_layer_sizes) and linear is None:
         raise ValueError(
-            "hidden_layer_sizes=() and no linear map (it needs ridge_alpha, and of "
-            f"1-D y at most n_components={n_components} classes; there are "
-            f"{Y.shape[1]}) leave no features; pass at least one layer."
+            "hidden_layer_sizes=() and ridge_alpha=None leave no features; pass at "
+            "least one layer, or a penalty."
         )
     return _nn.Features(
         X.shape[1],

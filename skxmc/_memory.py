@@ -90,7 +90,7 @@ def linear_features_bytes(size, n_components, alpha, n_machines):
     """Return the peak of fitting the linear features, their bytes and their number."""
     n_targets = min(n_components, size.n_samples, size.n_labels)
     is_large = size.n_labels > n_components
-    if alpha is None or not n_targets or (size.is_single_label and is_large):
+    if alpha is None or not n_targets:
         return 0, 0, 0
     svd, codes = svd_bytes(size, n_components)
     coding = codes + linear_map_bytes(size, n_components, n_targets)
@@ -118,7 +118,7 @@ def feature_sizes(
     )
     layers, optimizer = layer_bytes(size.n_features, hidden_layer_sizes)
     n_hidden = hidden_layer_sizes[-1] if len(hidden_layer_sizes) else 0
-    if is_sharpened and size.is_single_label:
+    if is_sharpened and size.is_single_label and size.n_labels <= n_components:
         n_linear *= 2
     return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer)
 

@@ -17,6 +17,7 @@ from skxmc._codes import (
     LabelCodes,
     candidate_groups,
     choose_head_sizes,
+    choose_variant,
     level_counts,
 )
 from skxmc._features import start_features
@@ -49,7 +50,8 @@ class MultiHeadEncodingClassifier(
         - "sampling": one-vs-all, trained on the group of the true label and a few
           others. For 1-D y, and to train features for something else.
         - "full": one-vs-all, the baseline.
-        - "auto": "product" for 1-D y, "cascade" for an indicator.
+        - "auto": "cascade" for an indicator, "product" for 1-D y; for 1-D y of 1025 to
+          1 048 576 classes "cascade" too, which then is 5 to 11 points more accurate.
     n_heads : int or None, default=None
         Number of digits. One makes "product" and "cascade" one-vs-all. By default two;
         of at most 1024 labels one, as more would save little and cost precision; of
@@ -80,9 +82,9 @@ class MultiHeadEncodingClassifier(
         singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Where
         there are more labels, as many stand beside them: the scores of the most
         frequent labels, each by a linear support vector machine (not of an X on disk).
-        Of 1-D y there are linear features for no more classes than this: the scores of
-        the classes, and the same once more without what tells low scores from still
-        lower ones (of "product", their softmax).
+        Of 1-D y with no more classes than this they are the scores of the classes, and
+        the same once more without what tells low scores from still lower ones (of
+        "product" with several heads, their softmax).
     ridge_alpha : float or None, default=3.0
         Penalty of that map, in units of the mean squared row norm of X; of the machines
         a sixth. None leaves the linear features out.
@@ -339,7 +341,7 @@ class MultiHeadEncodingClassifier(
 
     def _start(self, X, Y, form, rng):
         """Return the variant, the codes of the labels and the network to train."""
-        variant = self._choose_variant(form.is_single_label)
+        variant = self._variant_for(form.is_single_label, Y.shape[1])
         if self.warm_start and hasattr(self, "_encoder"):
             return variant, *self._last_network(variant, X, Y)
         sizes = choose_head_sizes(variant, Y.shape[1], self.n_heads, self.head_sizes)
@@ -379,10 +381,10 @@ class MultiHeadEncodingClassifier(
             balance.warn_of_new_columns(X)
         return balance
 
-    def _choose_variant(self, is_single_label):
+    def _variant_for(self, is_single_label, n_labels):
         if self.variant != "auto":
             return self.variant
-        return "product" if is_single_label else "cascade"
+        return choose_variant(is_single_label, n_labels)
 
     def _start_features(self, X, Y, form, rng, is_product):
         """Make the part of the network that maps rows to features."""
@@ -434,7 +436,7 @@ class MultiHeadEncodingClassifier(
         )
 
     def _memory_of(self, size):
-        variant = self._choose_variant(size.is_single_label)
+        variant = self._variant_for(size.is_single_label, size.n_labels)
         sizes = choose_head_sizes(variant, size.n_labels, self.n_heads, self.head_sizes)
         return multi_head_bytes(
             *(size, variant, sizes),

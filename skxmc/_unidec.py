@@ -106,8 +106,7 @@ class UniDECClassifier(
         Length of the embeddings of rows and labels.
     n_components : int, default=256
         Length of the linear features: what a linear map of X predicts of the leading
-        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Of 1-D
-        y they are used for no more classes than this.
+        singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto".
     ridge_alpha : float or None, default=3.0
         Ridge penalty of that map, in units of the mean squared row norm of X. None
         leaves the linear features out.

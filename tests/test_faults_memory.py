@@ -58,11 +58,17 @@ def csr_bytes(M):
     return M.data.nbytes + M.indices.nbytes + M.indptr.nbytes
 
 
+# Large arrays go back to the system when they are freed, and not by chance into holes
+# that a small one has cut in two.
+_M_MMAP_THRESHOLD = -3
+
+
 def peak_above_now(function, *args):
     """Return (result, bytes by which resident memory rose above what it was)."""
     gc.collect()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):  # else what was freed hides what is allocated
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**20)
         libc.malloc_trim(0)
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # start the high-water mark anew

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skxmc import MultiHeadEncodingClassifier
-from skxmc._codes import choose_head_sizes
+from skxmc._codes import choose_head_sizes, choose_variant
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
 
@@ -51,6 +51,36 @@ def labels():
         random_state=0,
     )
     return X[:700], Y[:700], X[700:], Y[700:]
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "variant"),
+    [
+        (1, "product"),
+        (1024, "product"),
+        (1025, "cascade"),
+        (2**20, "cascade"),
+        (2**20 + 1, "product"),
+    ],
+)
+def test_classes_beyond_those_of_one_head_have_vectors_of_their_own(n_classes, variant):
+    assert choose_variant(True, n_classes) == variant
+    assert choose_variant(False, n_classes) == "cascade"
+
+
+def test_auto_of_many_classes_is_better_than_the_product():
+    X, Y = make_xmc_classification(
+        *(3000, 1000, 1500), n_labels_per_sample=1, label_skew=0, random_state=0
+    )
+    y = np.asarray(Y.argmax(axis=1))
+    auto, product = (
+        MultiHeadEncodingClassifier(variant, hidden_layer_sizes=(256,), random_state=0)
+        .fit(X[:2500], y[:2500])
+        .score(X[2500:], y[2500:])
+        for variant in ("auto", "product")
+    )
+    assert len(np.unique(y[:2500])) > 1024
+    assert auto > product + 0.1
 
 
 def test_auto_is_product_for_classes_and_cascade_for_labels(classes, labels):
@@ -313,10 +343,10 @@ def test_a_digit_of_classes_on_opposite_sides_is_learned():
     assert model.fit(X, y).score(X, y) > 0.95
 
 
-def test_many_classes_have_no_linear_features(classes):
+def test_linear_features_of_many_classes_are_codes_and_machines(classes):
     X, y, *_ = classes
-    model = make(n_components=39, max_epochs=1).fit(X, y)
-    assert model.transform(X).shape[1] == 64
+    model = make(n_components=19, max_epochs=1).fit(X, y)
+    assert model.transform(X).shape[1] == 64 + 19 + 19
 
 
 def test_search_over_heads_and_orders_with_precision_scorers(labels):
