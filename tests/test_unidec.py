@@ -191,6 +191,17 @@ def test_popularity_moves_predictions_to_frequent_labels(data):
     assert shares[2] > shares[0] + 0.05
 
 
+@pytest.mark.parametrize(("is_described", "weight"), [(True, 0.35), (False, 0.2)])
+def test_described_labels_are_found_by_the_encoder_more(data, is_described, weight):
+    X, Y, L, X_test, _ = data
+    model = UniDECClassifier(L if is_described else None, random_state=0, **SMALL)
+    _, by_default = model.fit(X, Y).predict_topk(X_test, k=3)
+    _, as_set = model.set_params(encoder_weight=weight).predict_topk(X_test, k=3)
+    _, other = model.set_params(encoder_weight=0.27).predict_topk(X_test, k=3)
+    np.testing.assert_array_equal(by_default, as_set)
+    assert np.abs(by_default - other).max() > 1e-3
+
+
 def test_the_dial_is_checked_where_it_is_used(data, model):
     turned = clone(model).set_params(max_epochs=1).fit(data[0], data[1])
     with pytest.raises(ValueError, match=r"encoder_weight=1\.5 is not between"):

@@ -14,6 +14,7 @@ labels     label texts against centroids
 
 ``pool_terms`` scores held-out rows of two whole sets without and with the term of the
 score for labels that are seldom in a pool,
+``weights`` does so for `encoder_weight`, with label texts,
 ``dial`` prints precision against propensity-scored precision over the weights in
 the score (with ``--plot file.png`` it draws them), ``zero_shot`` finds labels held out
 of training, ``scale`` times steps up to a million labels.
@@ -71,6 +72,7 @@ def main():
         "pool": compare_pools,
         "labels": compare_labels,
         "pool_terms": compare_pool_terms,
+        "weights": compare_weights,
         "dial": show_dial,
         "zero_shot": find_new_labels,
         "scale": measure_scale,
@@ -183,6 +185,25 @@ def compare_pool_terms():
             scores = evaluate(Y[train], Y[held_out], ranking)
             kind = "blocks of rows" if is_grouped else "rows at random"
             print_row(name, kind, factor, *scores)
+
+
+def compare_weights():
+    print_header("set", "rows held out", "encoder_weight", "P@1/3/5", "PSP@1/3/5")
+    for name, is_grouped in (
+        *(("debian-depends", is_grouped) for is_grouped in (True, False)),
+        ("clinc150", False),
+    ):
+        X, Y, *_ = map(as_csr, load(name))
+        held_out = held_out_rows(X.shape[0], is_grouped)
+        train = np.delete(np.arange(X.shape[0]), held_out)
+        model, _ = fit(X[train], Y[train], texts_of_labels(name, X))
+        for weight in (0.2, 0.35, 0.5):
+            ranking = turned(model, {"encoder_weight": weight}).predict_topk(
+                X[held_out], k=5
+            )
+            scores = evaluate(Y[train], Y[held_out], ranking)
+            kind = "blocks of rows" if is_grouped else "rows at random"
+            print_row(name, kind, weight, *scores)
 
 
 def show_dial(plot=None):

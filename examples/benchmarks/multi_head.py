@@ -10,6 +10,7 @@ order     label orders, for weak and strong encoders
 sizes     equal and unequal heads
 sampling  how many groups are sampled
 cascade   cascade against one-vs-all
+classes   1-D y of many classes, the rarest label of each row: product, cascade, others
 machines  support vector machines beside the codes in the linear features, one seed
 scale     time of an epoch and of a prediction up to a million labels
 """
@@ -21,9 +22,16 @@ from unittest import mock
 
 import numpy as np
 from _data import evaluate, held_out_rows, load, print_header, print_row
+from compare import as_csr, read_set
+from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
-from skxmc import MultiHeadEncodingClassifier, _mhe
+from skxmc import (
+    DECLAREClassifier,
+    MultiHeadEncodingClassifier,
+    UniDECClassifier,
+    _mhe,
+)
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
@@ -42,6 +50,7 @@ def main():
         "sizes": compare_sizes,
         "sampling": compare_sampling,
         "cascade": compare_cascade,
+        "classes": compare_classes,
         "machines": compare_machines,
         "scale": measure_scale,
     }
@@ -176,6 +185,43 @@ def compare_cascade():
             model, seconds = fit(X, Y, 0, {"variant": variant, **params})
             scores = evaluate(Y, Y_test, ranking(model, X_test))
             print_row(name, variant, *scores, f"{seconds:.1f}", epoch_time(model))
+
+
+def compare_classes():
+    print_header("data", "classes", "estimator", "accuracy", "fit s")
+    heads = {
+        "multi-head, product": MultiHeadEncodingClassifier("product"),
+        "multi-head, cascade (auto)": MultiHeadEncodingClassifier(),
+    }
+    others = {"UniDEC": UniDECClassifier(), "DECLARE": DECLAREClassifier()}
+    for name in ("stdlib", "debian-depends"):
+        show_accuracy(name, rarest_labels(name), heads | others)
+    show_accuracy("synthetic", many_classes(), heads)
+
+
+def show_accuracy(name, data, estimators):
+    X, y, X_held, y_held = data
+    for title, estimator in estimators.items():
+        model, start = clone(estimator).set_params(random_state=0), time.perf_counter()
+        model.fit(X, y)
+        seconds = f"{time.perf_counter() - start:.0f}"
+        accuracy = f"{100 * model.score(X_held, y_held):.2f}"
+        print_row(name, f"{len(model.classes_):,}", title, accuracy, seconds)
+
+
+def rarest_labels(name):
+    """Split training rows, each with the label that the fewest of them have."""
+    X, Y, *_ = map(as_csr, read_set(name))
+    counts = np.asarray(Y.sum(axis=0)).ravel()
+    rows = np.flatnonzero(np.diff(Y.indptr))
+    y = np.array(
+        [
+            min(Y[[row]].indices, key=lambda label: (counts[label], label))
+            for row in rows
+        ]
+    )
+    X, X_held, y, y_held = train_test_split(X[rows], y, test_size=0.2, random_state=0)
+    return X, y, X_held, y_held
 
 
 def compare_machines():
