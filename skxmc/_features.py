@@ -55,8 +55,9 @@ def start_features(
         )
     if not len(hidden_layer_sizes) and linear is None:
         raise ValueError(
-            "hidden_layer_sizes=() and ridge_alpha=None leave no features; pass at "
-            "least one layer, or a penalty."
+            "hidden_layer_sizes=() leaves no features where there are no linear ones "
+            "(ridge_alpha=None, or a product for more than n_components classes); pass "
+            "at least one layer."
         )
     return _nn.Features(
         X.shape[1],

@@ -164,6 +164,9 @@ def multi_head_bytes(
         As in `MultiHeadEncodingClassifier`.
     """
     n_labels = size.n_labels
+    is_product = variant == "product" and len(head_sizes) > 1
+    if is_product and size.is_single_label and n_labels > n_components:
+        ridge_alpha = None  # as in `MultiHeadEncodingClassifier`
     features = feature_sizes(
         *(size, n_components, ridge_alpha, hidden_layer_sizes),
         n_machines=n_components,

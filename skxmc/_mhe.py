@@ -84,7 +84,7 @@ class MultiHeadEncodingClassifier(
         frequent labels, each by a linear support vector machine (not of an X on disk).
         Of 1-D y with no more classes than this they are the scores of the classes, and
         the same once more without what tells low scores from still lower ones (of
-        "product" with several heads, their softmax).
+        "product" with several heads, their softmax; with more classes, that has none).
     ridge_alpha : float or None, default=3.0
         Penalty of that map, in units of the mean squared row norm of X; of the machines
         a sixth. None leaves the linear features out.
@@ -390,10 +390,12 @@ class MultiHeadEncodingClassifier(
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
             return features_of(self.init, X)
+        is_small = not form.is_single_label or Y.shape[1] <= self.n_components
         return start_features(
             *(X, Y, form),
             n_components=self.n_components,
-            ridge_alpha=self.ridge_alpha,
+            # The digits of many classes gain nothing by linear features.
+            ridge_alpha=self.ridge_alpha if is_small or not is_product else None,
             hidden_layer_sizes=self.hidden_layer_sizes,
             dropout=self.dropout,
             random_state=rng,

@@ -304,8 +304,10 @@ def test_average_weights_is_the_mean_of_the_last_epochs(classes):
 def test_no_features_at_all_is_an_error(classes):
     X, y, *_ = classes
     params = {"hidden_layer_sizes": (), "ridge_alpha": None}
-    with pytest.raises(ValueError, match="leave no features"):
+    with pytest.raises(ValueError, match="leaves no features"):
         make(**params).fit(X, y)
+    with pytest.raises(ValueError, match="more than n_components classes"):
+        make("product", n_components=39, hidden_layer_sizes=()).fit(X, y)
     linear = make("full", hidden_layer_sizes=()).fit(X, y)
     assert linear.transform(X).shape[1] == 80
     assert linear.score(X, y) > 0.5
@@ -343,10 +345,15 @@ def test_a_digit_of_classes_on_opposite_sides_is_learned():
     assert model.fit(X, y).score(X, y) > 0.95
 
 
-def test_linear_features_of_many_classes_are_codes_and_machines(classes):
+@pytest.mark.parametrize(
+    ("variant", "n_linear"), [("product", 0), ("cascade", 19 + 19), ("full", 19 + 19)]
+)
+def test_linear_features_of_many_classes_are_codes_and_machines(
+    variant, n_linear, classes
+):
     X, y, *_ = classes
-    model = make(n_components=19, max_epochs=1).fit(X, y)
-    assert model.transform(X).shape[1] == 64 + 19 + 19
+    model = make(variant, n_components=19, max_epochs=1).fit(X, y)
+    assert model.transform(X).shape[1] == 64 + n_linear
 
 
 def test_search_over_heads_and_orders_with_precision_scorers(labels):
