@@ -168,6 +168,15 @@ def choose_variant(is_single_label, n_labels):
     return "cascade" if not is_single_label or few < n_labels <= many else "product"
 
 
+def has_digits_alone(variant, head_sizes, n_labels, is_single_label, n_components):
+    """Whether digits tell more classes apart than there are linear features.
+
+    They gain nothing by these then, and have none.
+    """
+    is_product = variant == "product" and len(head_sizes) > 1
+    return is_product and is_single_label and n_labels > n_components
+
+
 def choose_head_sizes(variant, n_labels, n_heads=None, head_sizes=None):
     """Return head sizes for a variant, those that are wanted or the default ones.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from joblib import cpu_count
 
-from skxmc._codes import level_sizes
+from skxmc._codes import has_digits_alone, level_sizes
 from skxmc._neighbors import index_bytes
 from skxmc._squared_hinge import MOST_COPIED
 
@@ -164,9 +164,9 @@ def multi_head_bytes(
         As in `MultiHeadEncodingClassifier`.
     """
     n_labels = size.n_labels
-    is_product = variant == "product" and len(head_sizes) > 1
-    if is_product and size.is_single_label and n_labels > n_components:
-        ridge_alpha = None  # as in `MultiHeadEncodingClassifier`
+    head = variant, head_sizes, n_labels
+    if has_digits_alone(*head, size.is_single_label, n_components):
+        ridge_alpha = None
     features = feature_sizes(
         *(size, n_components, ridge_alpha, hidden_layer_sizes),
         n_machines=n_components,

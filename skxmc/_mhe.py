@@ -18,6 +18,7 @@ from skxmc._codes import (
     candidate_groups,
     choose_head_sizes,
     choose_variant,
+    has_digits_alone,
     level_counts,
 )
 from skxmc._features import start_features
@@ -354,8 +355,7 @@ class MultiHeadEncodingClassifier(
             random_state=rng,
         )
         codes = LabelCodes(sizes, order)
-        is_product = variant == "product" and len(sizes) > 1
-        features = self._start_features(X, Y, form, rng, is_product)
+        features = self._start_features(X, Y, form, rng, variant, sizes)
         counts = level_counts(codes.reorder(Y), sizes)
         head = self._make_head(variant, features.n_outputs, sizes, counts, Y, form)
         return variant, codes, _nn.MultiHeadNet(features, head)
@@ -386,16 +386,17 @@ class MultiHeadEncodingClassifier(
             return self.variant
         return choose_variant(is_single_label, n_labels)
 
-    def _start_features(self, X, Y, form, rng, is_product):
+    def _start_features(self, X, Y, form, rng, variant, sizes):
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
             return features_of(self.init, X)
-        is_small = not form.is_single_label or Y.shape[1] <= self.n_components
+        head = variant, sizes, Y.shape[1]
+        is_alone = has_digits_alone(*head, form.is_single_label, self.n_components)
+        is_product = variant == "product" and len(sizes) > 1
         return start_features(
             *(X, Y, form),
             n_components=self.n_components,
-            # The digits of many classes gain nothing by linear features.
-            ridge_alpha=self.ridge_alpha if is_small or not is_product else None,
+            ridge_alpha=None if is_alone else self.ridge_alpha,
             hidden_layer_sizes=self.hidden_layer_sizes,
             dropout=self.dropout,
             random_state=rng,
