@@ -162,7 +162,7 @@ def choose_variant(is_single_label, n_labels):
 
     A cascade of several labels a row. One of few classes needs no second head, and the
     product is one-vs-all by an exact softmax. Of more classes, digits alone lose 5 to
-    11 points of accuracy against a vector for each, until these outgrow the memory.
+    12 points of accuracy against a vector for each, until these outgrow the memory.
     """
     few, many = _MOST_LABELS
     return "cascade" if not is_single_label or few < n_labels <= many else "product"

@@ -213,13 +213,9 @@ def rarest_labels(name):
     """Split training rows, each with the label that the fewest of them have."""
     X, Y, *_ = map(as_csr, read_set(name))
     counts = np.asarray(Y.sum(axis=0)).ravel()
+    labels = np.split(Y.indices, Y.indptr[1:-1])
     rows = np.flatnonzero(np.diff(Y.indptr))
-    y = np.array(
-        [
-            min(Y[[row]].indices, key=lambda label: (counts[label], label))
-            for row in rows
-        ]
-    )
+    y = np.array([min(labels[i], key=lambda c: (counts[c], c)) for i in rows])
     X, X_held, y, y_held = train_test_split(X[rows], y, test_size=0.2, random_state=0)
     return X, y, X_held, y_held
 
