@@ -1,14 +1,12 @@
 """Rows in blocks of one size."""
 
-import numpy as np
-import scipy.sparse as sp
-
-#: Rows that a network is applied to together.
-BLOCK_ROWS = 64
-# Rows that are searched for together. With more, products are no faster.
-_SEARCHED_ROWS = 256
+#: Rows of one matrix product of a network, and of what is not worth so many.
+BLOCK_ROWS, FEW_ROWS = 64, 8
+# Rows that are searched for together, and that a network is applied to together. With
+# more, products are no faster.
+ROWS_AT_ONCE = 256
 # Both on a GPU, where each call is a launch, and the fewer the better.
-_ROWS_ON_DEVICE = 512
+ROWS_ON_DEVICE = 512
 
 
 class SelectedRows:
@@ -31,15 +29,10 @@ class SelectedRows:
         return self.X[self.rows[part]]
 
 
-def encoded_rows(device):
-    """Return how many rows a network is applied to together on a torch device."""
-    return BLOCK_ROWS if device.type == "cpu" else _ROWS_ON_DEVICE
-
-
 def searched_rows(device):
     """Return how many rows are searched for together on a torch device, or None."""
     is_cpu = device is None or device.type == "cpu"
-    return _SEARCHED_ROWS if is_cpu else _ROWS_ON_DEVICE
+    return ROWS_AT_ONCE if is_cpu else ROWS_ON_DEVICE
 
 
 def row_blocks(X, size=BLOCK_ROWS):
@@ -51,25 +44,20 @@ def row_blocks(X, size=BLOCK_ROWS):
         yield X[start : start + size]
 
 
-def padded_blocks(X, size=BLOCK_ROWS):
-    """Yield (block, number of true rows) with `size` rows in every block.
+def filled_up(n_rows, least=BLOCK_ROWS):
+    """Return how many rows a network is given, the last of them empty, for so many.
 
-    A matrix product may round a row differently in a matrix of another height. With the
-    last block filled up by empty rows all products have one shape, in which torch's
-    round every row alike. Those of numpy do not: see `search_exact`.
+    A matrix product may round a row differently in a matrix of another height. With
+    heights that are multiples of BLOCK_ROWS, all products can have that one, in which
+    torch's round every row alike. Those of numpy do not: see `search_exact`.
 
     Parameters
     ----------
-    X : csr_array of shape (n_samples, n_features)
-        Rows to cut up.
-    size : int, default=BLOCK_ROWS
-        A multiple of that. The last block has as many multiples as it needs.
+    n_rows : int
+        Rows of a block.
+    least : int, default=BLOCK_ROWS
+        What blocks of no more rows are filled up to.
     """
-    for block in row_blocks(X, size):
-        n_true = block.shape[0]
-        n_rows = max(1, -(-n_true // BLOCK_ROWS)) * BLOCK_ROWS
-        if n_true < n_rows:
-            indptr = np.pad(block.indptr, (0, n_rows - n_true), mode="edge")
-            parts = (block.data, block.indices, indptr)
-            block = sp.csr_array(parts, shape=(n_rows, X.shape[1]))
-        yield block, n_true
+    if n_rows <= least:
+        return least
+    return -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS

@@ -38,7 +38,7 @@ def random_csr(n_rows):
     return X.astype(np.float32)
 
 
-@pytest.mark.parametrize("n_rows", [1, 63, 64, 65, 150])  # predicted 64 at a time
+@pytest.mark.parametrize("n_rows", [1, 8, 9, 64, 65, 256, 300])  # 256 at a time
 def test_a_row_is_encoded_the_same_whatever_it_is_encoded_with(n_rows):
     encode, X = random_encoder(), random_csr(n_rows)
     together = encode(X)
@@ -50,13 +50,48 @@ def test_a_row_is_encoded_the_same_whatever_it_is_encoded_with(n_rows):
     assert np.array_equal(encode(X[order]), together[order])
 
 
+def heights_of_blocks(encode):
+    seen = []
+    encode.module.register_forward_pre_hook(lambda _, rows: seen.append(len(rows[0])))
+    return seen
+
+
+HEIGHTS = [
+    # What is set, numbers of rows, the blocks they are put into.
+    ({}, 1, [8]),
+    ({}, 8, [8]),
+    ({}, 9, [64]),
+    ({}, 256, [256]),
+    ({}, 257, [256, 8]),
+    ({}, 321, [256, 128]),
+    ({"n_scores": 4096}, 100, [128]),
+    ({"n_scores": 4097}, 100, [64, 64]),
+    ({"is_foreign": True}, 1, [64]),
+    ({"is_foreign": True}, 100, [64, 64]),
+]
+
+
+@pytest.mark.parametrize(("attributes", "n_rows", "heights"), HEIGHTS)
+def test_how_many_rows_a_module_is_given_at_once(attributes, n_rows, heights):
+    module, X = random_encoder().module, random_csr(n_rows)
+    expected = Encoder(module, CPU)(X)
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    own = Encoder(module, CPU)
+    for encode in (pickle.loads(pickle.dumps(own)), own):
+        seen = heights_of_blocks(encode)
+        assert np.array_equal(encode(X), expected)
+        assert seen == heights
+
+
 @pytest.mark.parametrize("n_rows", [1, 64, 511, 512, 600, 1100])
 def test_more_rows_at_once_on_a_gpu_are_the_same_rows(n_rows, monkeypatch):
     encode, X = random_encoder(), random_csr(n_rows)
-    expected, seen = encode(X), []
-    monkeypatch.setattr(_encoder, "encoded_rows", lambda device: 512)
-    encode.module.register_forward_pre_hook(lambda _, rows: seen.append(len(rows[0])))
-    np.testing.assert_allclose(encode(X), expected, rtol=1e-5, atol=1e-6)
+    expected = encode(X)
+    monkeypatch.setattr(encode, "_block_size", _encoder.ROWS_ON_DEVICE)
+    monkeypatch.setattr(encode, "_least", 64)
+    seen = heights_of_blocks(encode)
+    assert np.array_equal(encode(X), expected)
     assert seen == [512] * (n_rows // 512) + [64 * -(-(n_rows % 512) // 64)] * (
         n_rows % 512 > 0
     )

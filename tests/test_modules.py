@@ -6,7 +6,14 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from skxmc._nn._modules import Dropout, SparseEncoder, seed_generators
+from skxmc._nn import _modules
+from skxmc._nn._modules import (
+    Dropout,
+    SparseEncoder,
+    has_foreign_layers,
+    seed_generators,
+    steady_linear,
+)
 from skxmc._nn._sparse import SparseRows
 
 N_FEATURES, N_OUTPUTS, SCALE = 7, 3, 0.25
@@ -140,3 +147,48 @@ def test_seed_generators_reaches_every_layer_and_takes_back():
     for given in (generator, None):
         seed_generators(module, given)
         assert [layer.generator for layer in layers] == [given] * 2
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (70, 9), (159, 1183), (300, 33)])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_row_is_rounded_alike_among_few_rows_and_among_many(shape, has_bias):
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(*shape, generator=generator), None
+    if has_bias:
+        bias = torch.randn(shape[0], generator=generator)
+    h = torch.randn(256, shape[1], generator=generator)
+    with torch.inference_mode():
+        together = steady_linear(h, weight, bias)
+        for n_rows in (8, 64, 128):
+            parts = [steady_linear(some, weight, bias) for some in h.split(n_rows)]
+            assert torch.equal(torch.cat(parts), together)
+    torch.testing.assert_close(together, nn.functional.linear(h, weight, bias))
+
+
+def test_few_rows_are_filled_up_where_they_would_be_rounded_otherwise(monkeypatch):
+    h, weight, heights = torch.ones(8, 70), torch.ones(65, 70), []
+
+    def linear(h, weight, bias):
+        heights.append(len(h))
+        return h @ weight.T + (len(h) == 8)  # rounds otherwise among eight rows
+
+    monkeypatch.setattr(_modules, "_tried", {})
+    monkeypatch.setattr(_modules.F, "linear", linear)
+    with torch.inference_mode():
+        outputs = [steady_linear(h, weight) for _ in range(2)]
+    assert all(torch.equal(out, torch.full((8, 65), 70.0)) for out in outputs)
+    assert heights == [8] * 8 + [64] + [64, 64]  # the trial, once, and the products
+
+
+def test_a_product_is_left_whole_outside_of_inference():
+    h = torch.randn(128, 70, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(65, 70, requires_grad=True)
+    assert torch.equal(steady_linear(h, weight), nn.functional.linear(h, weight))
+    assert steady_linear(h, weight).requires_grad
+
+
+def test_layers_of_others_are_told_apart():
+    module = make((5,), linear=None)
+    assert not has_foreign_layers(module)
+    module.rest[0].is_foreign = True
+    assert has_foreign_layers(module)

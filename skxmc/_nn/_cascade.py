@@ -74,6 +74,12 @@ class CascadeHead(nn.Module):
             self.tables.append(LabelTable(bias, n_features))
         self.by_frequency = np.argsort(-counts[-1], kind="stable")
 
+    @property
+    def n_scores(self):
+        """How many nodes are scored for a row at once, at most."""
+        below = max(self.head_sizes[1:], default=0)
+        return max(self.level_sizes[0], self.n_candidates * below)
+
     def loss(self, features, targets):
         """Compute the cross-entropy: a sum over levels and nodes, a mean over rows.
 

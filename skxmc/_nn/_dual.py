@@ -158,7 +158,7 @@ class ModuleFeatures(nn.Module):
         Rows, the first of which are tried.
     """
 
-    draws_globally = True  # its dropout does, if it has any
+    is_foreign = True
 
     def __init__(self, module, X):
         super().__init__()

@@ -6,8 +6,15 @@ import warnings
 import numpy as np
 import torch
 
-from skxmc._blocks import encoded_rows, padded_blocks
-from skxmc._nn._modules import SparseEncoder, SteadyLinear
+from skxmc._blocks import (
+    BLOCK_ROWS,
+    FEW_ROWS,
+    ROWS_AT_ONCE,
+    ROWS_ON_DEVICE,
+    filled_up,
+    row_blocks,
+)
+from skxmc._nn._modules import SparseEncoder, SteadyLinear, has_foreign_layers
 from skxmc._nn._sparse import SparseLinear, SparseRows
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._threads import limited_threads
@@ -21,6 +28,8 @@ _STORED = {
     LabelTable: "weight",
 }
 _MIN_STORED = 2**14
+# With more scores a row, a module has but BLOCK_ROWS rows at once: they take memory.
+_MAX_SCORES = 4096
 
 
 class Encoder:
@@ -36,23 +45,24 @@ class Encoder:
     """
 
     def __init__(self, module, device):
-        self.module, self.device = module.eval().to(device), device
+        self._place(module.eval(), device)
+
+    def _place(self, module, device):
+        self.module, self.device = module.to(device), device
+        self._block_size, self._least = _block_rows(module, device)
 
     def __call__(self, X):
         """Map a CSR matrix (n, n_features) to a float32 ndarray (n, n_outputs)."""
         outputs, start = None, 0
         with limited_threads(one_thread=True), torch.inference_mode():
-            for block, n_true in padded_blocks(X, encoded_rows(self.device)):
-                output = self._encode(block)[:n_true]
+            for x, n_true in self._blocks(X):
+                output = self.module(x).cpu().numpy()[:n_true]
                 if outputs is None:
                     shape = X.shape[0], output.shape[1]
                     outputs = np.empty(shape, dtype=np.float32)
                 outputs[start : start + n_true] = output
                 start += n_true
         return outputs
-
-    def _encode(self, block):
-        return self.module(SparseRows.from_csr(block).to(self.device)).cpu().numpy()
 
     def rank(self, X, k):
         """Rank the labels of CSR rows by a module that does.
@@ -73,12 +83,16 @@ class Encoder:
 
         It is given the padded rows, the argument and how many of the rows are true.
         """
-        parts = []
         with limited_threads(one_thread=True), torch.inference_mode():
-            for block, n_true in padded_blocks(X, encoded_rows(self.device)):
-                x = SparseRows.from_csr(block).to(self.device)
-                parts.append(function(x, argument, n_true))
-        return parts
+            blocks = self._blocks(X)
+            return [function(x, argument, n_true) for x, n_true in blocks]
+
+    def _blocks(self, X):
+        """Yield blocks of rows as `SparseRows`, filled up, and how many are true."""
+        for block in row_blocks(X, self._block_size):
+            n_true = block.shape[0]
+            x = SparseRows.from_csr(block, filled_up(n_true, self._least))
+            yield x.to(self.device), n_true
 
     def compressed(self, storage):
         """Return an encoder on the CPU with large weights in fewer bits."""
@@ -107,8 +121,17 @@ class Encoder:
         return {"module": module, "device": str(self.device)}
 
     def __setstate__(self, state):
-        device = _device_here(state["device"])
-        self.module, self.device = state["module"].to(device), device
+        self._place(state["module"], _device_here(state["device"]))
+
+
+def _block_rows(module, device):
+    """Return how many rows a module is given at once, and what few are filled up to."""
+    if device.type != "cpu":
+        return ROWS_ON_DEVICE, BLOCK_ROWS
+    if has_foreign_layers(module):
+        return BLOCK_ROWS, BLOCK_ROWS
+    n_scores = getattr(module, "n_scores", 0)
+    return ROWS_AT_ONCE if n_scores <= _MAX_SCORES else BLOCK_ROWS, FEW_ROWS
 
 
 def _device_here(name):

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skxmc._blocks import BLOCK_ROWS, FEW_ROWS
 from skxmc._nn._sparse import SparseLinear
 from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
 _MIN_PACKED_OUTPUTS = 64
+# Outcomes of `_few_round_alike`.
+_tried: dict[tuple, bool] = {}
 
 
 class SteadyLinear(nn.Linear):
@@ -28,8 +31,9 @@ class SteadyLinear(nn.Linear):
 def steady_linear(h, weight, bias=None):
     """Compute ``h @ weight.T + bias``, and round a row alike wherever it stands.
 
-    For few outputs, MKL's result depends on where in memory a row begins. With rows
-    that are a multiple of 64 bytes long, all begin alike.
+    On the CPU rounding may depend on a product's height, so all of inference have one.
+    For few outputs, MKL's result depends on where in memory a row begins, too: with
+    rows that are a multiple of 64 bytes long, all begin alike.
     """
     if isinstance(weight, StoredRows):
         parts = [steady_linear(h, torch.from_numpy(part)) for part in chunks(weight)]
@@ -38,7 +42,28 @@ def steady_linear(h, weight, bias=None):
     if len(weight) < _MIN_PACKED_OUTPUTS:
         n_missing = -h.shape[1] % 16
         h, weight = (F.pad(part, (0, n_missing)) for part in (h, weight))
-    return F.linear(h, weight, bias)
+    if not torch.is_inference_mode_enabled() or h.device.type != "cpu":
+        return F.linear(h, weight, bias)
+    if len(h) <= FEW_ROWS and not _few_round_alike(weight, bias):
+        filled = F.pad(h, (0, 0, 0, BLOCK_ROWS - len(h)))
+        return F.linear(filled, weight, bias)[: len(h)]
+    if len(h) <= BLOCK_ROWS:
+        return F.linear(h, weight, bias)
+    return torch.cat([F.linear(some, weight, bias) for some in h.split(BLOCK_ROWS)])
+
+
+def _few_round_alike(weight, bias):
+    """Tell whether FEW_ROWS rows are rounded as BLOCK_ROWS are, tried once a shape.
+
+    Where a library has one kernel for both, they are, in a fifth of the time.
+    """
+    key = *weight.shape, bias is None
+    if key not in _tried:
+        generator = torch.Generator().manual_seed(0)
+        h = torch.empty(BLOCK_ROWS, weight.shape[1]).normal_(generator=generator)
+        few = [F.linear(some, weight, bias) for some in h.split(FEW_ROWS)]
+        _tried[key] = torch.equal(torch.cat(few), F.linear(h, weight, bias))
+    return _tried[key]
 
 
 class Dropout(nn.Module):
@@ -86,6 +111,14 @@ def seed_generators(module, generator):
     for layer in module.modules():
         if hasattr(layer, "generator"):
             layer.generator = generator
+
+
+def has_foreign_layers(module):
+    """Tell whether some layers are not ours.
+
+    They may draw from global generators, and round a row otherwise among fewer rows.
+    """
+    return any(getattr(layer, "is_foreign", False) for layer in module.modules())
 
 
 class SparseEncoder(nn.Module):

@@ -118,6 +118,11 @@ class MultiHeadNet(nn.Module):
         super().__init__()
         self.features, self.head = features, head
 
+    @property
+    def n_scores(self):
+        """How many labels or nodes are scored for a row at once, at most."""
+        return self.head.n_scores
+
     def forward(self, x):
         """Map `SparseRows` to features."""
         return self.features(x)

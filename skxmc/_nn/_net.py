@@ -21,7 +21,7 @@ from skxmc._nn._callbacks import (
 )
 from skxmc._nn._data import BlockSampler, whole_batch
 from skxmc._nn._divided import SumGradients, divided
-from skxmc._nn._modules import seed_generators
+from skxmc._nn._modules import has_foreign_layers, seed_generators
 from skxmc._nn._optim import RowSparseAdamW
 from skxmc._nn._processes import (
     check_same_start,
@@ -109,7 +109,7 @@ def train(
     keeper = None
     if checkpoint is not None:
         generators = {"order": order, "layers": layers}
-        if _draws_globally(module):
+        if has_foreign_layers(module):
             generators["global"] = _global_generator(device)
         keeper = KeepState(checkpoint, dataset, schedule, generators)
     if distributed:
@@ -228,7 +228,7 @@ def _own_global_generator(module, device, seed):
 
     Not for our own layers: several threads that train would put back each other's.
     """
-    if not _draws_globally(module):
+    if not has_foreign_layers(module):
         yield
         return
     device = torch.device(device)
@@ -238,10 +238,6 @@ def _own_global_generator(module, device, seed):
         if is_cuda:
             torch.cuda.manual_seed(seed)
         yield
-
-
-def _draws_globally(module):
-    return any(getattr(layer, "draws_globally", False) for layer in module.modules())
 
 
 def _global_generator(device):

@@ -62,6 +62,11 @@ class ProductHead(nn.Module):
             self.table = LabelTable(prior_bias(counts, n_samples, False), n_features)
             self.by_frequency = np.argsort(-counts, kind="stable")
 
+    @property
+    def n_scores(self):
+        """How many digits and labels are scored for a row."""
+        return sum(self.head_sizes) + self.n_shortlist
+
     def log_probabilities(self, features):
         """Return log-probabilities of the digits, a (n_rows, l_h) tensor a head.
 

@@ -38,6 +38,11 @@ class SamplingHead(nn.Module):
         self.table = LabelTable(prior_bias(counts, None, True), n_features)
         self.generator = None  # set for training by `seed_generators`
 
+    @property
+    def n_scores(self):
+        """How many labels are scored for a row, all."""
+        return self.n_labels
+
     def loss(self, features, targets):
         """Compute the sampled cross-entropy, a mean over the labels of all rows.
 

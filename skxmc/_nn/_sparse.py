@@ -33,11 +33,17 @@ class SparseRows:
         self.indices, self.offsets, self.values = indices, offsets, values
 
     @classmethod
-    def from_csr(cls, X):
-        """Copy a scipy CSR matrix: torch wants its own types and writable memory."""
+    def from_csr(cls, X, n_rows=None):
+        """Copy a scipy CSR matrix: torch wants its own types and writable memory.
+
+        Empty rows are added up to `n_rows`.
+        """
+        n_true = len(X.indptr) - 1
+        offsets = np.full((n_rows or n_true) + 1, X.indptr[-1], dtype=np.int64)
+        offsets[: n_true + 1] = X.indptr
         return cls(
             torch.from_numpy(X.indices.astype(np.int64)),
-            torch.from_numpy(X.indptr.astype(np.int64)),
+            torch.from_numpy(offsets),
             torch.from_numpy(X.data.astype(np.float32)),
         )
 

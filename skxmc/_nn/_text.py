@@ -29,7 +29,7 @@ class TextFeatures(nn.Module):
         Whether the model is trained.
     """
 
-    draws_globally = True  # its dropout does
+    is_foreign = True
 
     def __init__(
         self, name, *, pooling, mixed_precision, gradient_checkpointing, trainable

@@ -1,9 +1,11 @@
 """Thread counts of torch, set for a while and put back, or chosen by trial."""
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -89,12 +91,18 @@ def _enter_blas():
     """Set one thread; return how many there were before the first user."""
     with _lock:
         if _blas["users"] == 0:
-            pools = ThreadpoolController()  # new: a library may have been loaded since
+            pools = _blas_pools(len(sys.modules))
             # numpy and scipy bring one each, whose counts may differ.
             _blas["n_threads"] = min(_blas_counts(pools), default=None)
             _blas["limit"] = pools.limit(limits=1, user_api="blas")
         _blas["users"] += 1
         return _blas["n_threads"]
+
+
+@lru_cache(maxsize=1)
+def _blas_pools(n_modules):
+    """Find the libraries, which takes 3 ms: anew once modules were imported."""
+    return ThreadpoolController()
 
 
 def _blas_counts(pools):
@@ -115,7 +123,7 @@ def all_blas_threads():
     if n_threads is None:
         yield
         return
-    with ThreadpoolController().limit(limits=n_threads, user_api="blas"):
+    with _blas_pools(len(sys.modules)).limit(limits=n_threads, user_api="blas"):
         yield
 
 
