@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 # Elements of a score matrix ranked at once; the temporaries are a few times that.
 _BLOCK_SIZE = 2**18
-# Rows of at least so many scores are searched by groups of scores.
-_MIN_WIDTH, _GROUP_SIZE = 1024, 64
+# Rows of at least so many scores, and so many times k, are searched by groups of them.
+_MIN_WIDTH, _MIN_RATIO, _GROUP_SIZE = 768, 12, 64
 
 
 def check_k(k, n_labels):
@@ -74,9 +74,10 @@ def topk_dense(scores, k):
     indices = np.empty((n_samples, k), dtype=np.intp)
     top_scores = np.empty((n_samples, k), dtype=scores.dtype)
     n_rows = max(1, _BLOCK_SIZE // n_labels)
+    is_wide = n_labels >= max(_MIN_WIDTH, _MIN_RATIO * k)
+    rank = _topk_wide if is_wide else _topk_block
     for start in range(0, n_samples, n_rows):
         block = slice(start, start + n_rows)
-        rank = _topk_wide if n_labels >= max(_MIN_WIDTH, 16 * k) else _topk_block
         indices[block], top_scores[block] = rank(scores[block], k)
     return indices, top_scores
 
