@@ -35,7 +35,7 @@ class LabelStore:
 
     def __init__(self, Y, *, key_per_set):
         first, set_of_row = unique_label_rows(Y)
-        self.sets = Y[first].astype(np.float32, copy=False)
+        self.sets = _with_small_indices(Y[first].astype(np.float32, copy=False))
         # Without any label, one row that votes for nothing leaves something to search.
         has_label = np.diff(Y.indptr) > 0
         self.rows = np.flatnonzero(has_label) if has_label.any() else np.arange(1)
@@ -48,6 +48,8 @@ class LabelStore:
         for name, numbers in vars(self).items():
             if name != "sets":
                 setattr(self, name, numbers.astype(np.int32))
+        if not key_per_set:  # not a copy
+            self.key_rows, self.set_of_key = self.rows, self.set_of_row
 
     def weights_of_rows(self, keys, weights):
         """Share the weights of keys among the rows that they stand for, equally.
@@ -194,6 +196,14 @@ def rank_votes(scores, k, fallback):
     """
     indices, top_scores = topk_csr(scores, k)
     return fill_ranking(indices, fallback), np.clip(top_scores, 0, 1)
+
+
+def _with_small_indices(Y):
+    """Return a CSR with int32 indices where these are enough, whatever Y has."""
+    if max(Y.shape[1], Y.nnz) > np.iinfo(np.int32).max:
+        return Y
+    parts = Y.data, Y.indices.astype(np.int32), Y.indptr.astype(np.int32)
+    return sp.csr_array(parts, shape=Y.shape)
 
 
 def unique_label_rows(Y):

@@ -529,7 +529,7 @@ def first_as(value):
         ("_store.sets.indices", first_as(10**6)),
         ("_store.sets.indptr", first_as(1)),
         ("_store.sets.data", lambda a: a[1:]),
-        ("_store.set_of_key", first_as(10**6)),
+        ("_store.set_of_row", first_as(10**6)),
         ("_encoder.module.linear_weight", lambda a: a[:-1]),
         ("_encoder.module.linear_weight", lambda a: a.astype(np.float64)),
         ("_encoder.module.linear_bias", lambda a: a[:-1]),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from skxmc import _pairs
 from skxmc._neighbors import search_exact
 from skxmc._recovery import (
+    LabelStore,
     blend_linear,
     cap_multiplicities,
     neighbor_weights,
@@ -201,3 +202,18 @@ def test_unique_rows_with_multiplicities_vote_like_all_rows(n_neighbors, sharpen
     weights = neighbor_weights(similarities, sharpening, taken)
     votes = vote(Y[first], keys, weights)
     np.testing.assert_allclose(votes.toarray(), expected.toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize("key_per_set", [True, False])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_a_store_takes_no_more_memory_than_it_needs(key_per_set, index_dtype):
+    Y = sp.csr_array(
+        np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1], [0, 1, 0]], dtype=float)
+    )
+    parts = Y.data, Y.indices.astype(index_dtype), Y.indptr.astype(index_dtype)
+    store = LabelStore(sp.csr_array(parts, shape=Y.shape), key_per_set=key_per_set)
+    assert store.sets.indices.dtype == store.sets.indptr.dtype == np.int32
+    assert (store.key_rows is store.rows) == (not key_per_set)
+    assert np.array_equal(
+        store.sets.toarray()[store.set_of_key], Y.toarray()[store.key_rows]
+    )
