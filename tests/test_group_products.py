@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from skxmc._nn import _group_products
 from skxmc._nn._group_products import GroupProducts, bundles
 
 N_LABELS, N_FEATURES = 150, 5
@@ -36,7 +37,11 @@ def dense_products(weight, features, rows, groups, group_size, span):
 
 @each_size
 @each_span
-def test_scores_and_gradients_are_those_of_the_dense_products(group_size, span):
+@pytest.mark.parametrize("n_bundled", [32, 2048])  # on the CPU, on a GPU
+def test_scores_and_gradients_are_those_of_the_dense_products(
+    group_size, span, n_bundled, monkeypatch
+):
+    monkeypatch.setattr(_group_products, "_BUNDLE_LABELS", n_bundled)
     features, rows, groups = draw(group_size)
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(span[1] - span[0], N_FEATURES, generator=generator)

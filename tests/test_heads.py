@@ -9,7 +9,9 @@ from skxmc._codes import code_digits, fit_head_sizes, level_counts, strides
 from skxmc._nn import CascadeHead, ProductHead, SamplingHead
 from skxmc._nn._candidates import target_pairs
 from skxmc._nn._modules import seed_generators
+from skxmc._nn._product import _best_codes
 from skxmc._nn._sparse import SparseRows
+from skxmc._product_topk import exact_scores, product_topk
 
 N_ROWS, N_LABELS, N_FEATURES = 6, 23, 5
 SIZES = [(23,), (6, 4), (3, 3, 3)]
@@ -251,6 +253,21 @@ def test_product_shortlist_is_scored_anew(sizes):
         expected = expected + bce(anew[row, scored], truth, reduction="sum") / N_ROWS
     # Both heads were given the same first random numbers, those of the digits.
     torch.testing.assert_close(head.loss(features, SparseRows.from_csr(Y)), expected)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_codes"),
+    [((9,), 9), ((4, 5), 20), ((4, 5), 17), ((2, 3, 4), 13), ((3, 3, 3), 26)],
+)
+@pytest.mark.parametrize("k", [1, 4, 9])
+def test_best_codes_are_those_of_the_exact_ranking(sizes, n_codes, k):
+    generator = torch.Generator().manual_seed(0)
+    heads = [torch.randn(6, size, generator=generator) for size in sizes]
+    codes, scores = _best_codes(heads, k, n_codes)
+    exact = [exact_scores(z.numpy()) for z in heads]
+    expected, expected_scores = product_topk(exact, k, n_codes)
+    assert np.array_equal(codes, expected)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
 
 
 def make_sampling(sizes, n_sampled_groups):

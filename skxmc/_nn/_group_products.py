@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from skxmc._nn._threads import thread_count
 
-# Labels of a bundle, if a group has fewer.
-_BUNDLE_LABELS = 32
+# Labels of a bundle, if a group has fewer. On a GPU, where each call is a launch, more.
+_BUNDLE_LABELS, _BUNDLE_LABELS_ON_DEVICE = 32, 2048
 
 
 class Bundle(NamedTuple):
@@ -80,7 +80,9 @@ def bundles(rows, groups, group_size, span):
     bundles : list of Bundle
         Some of the labels of each are in the table.
     """
-    n_groups = math.ceil(_BUNDLE_LABELS / group_size)
+    on_cpu = rows.device.type == "cpu"
+    n_labels = _BUNDLE_LABELS if on_cpu else _BUNDLE_LABELS_ON_DEVICE
+    n_groups = math.ceil(n_labels / group_size)
     numbers, counts = torch.unique_consecutive(groups // n_groups, return_counts=True)
     places = (groups % n_groups)[:, None, None].expand(-1, 1, group_size)
     width = n_groups * group_size

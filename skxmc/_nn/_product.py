@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skxmc._codes import code_digits
+from skxmc._codes import code_digits, strides
 from skxmc._nn._candidates import (
     Candidates,
     candidate_probabilities,
@@ -134,11 +134,60 @@ class ProductHead(nn.Module):
         return candidates, F.logsigmoid(self.table(features, candidates))
 
     def _shortlist(self, heads):
-        codes, _ = product_topk(_to_exact(heads), self.n_shortlist, self.n_labels)
-        rows = np.repeat(np.arange(len(codes)), codes.shape[1])
-        pair = torch.from_numpy(rows), torch.from_numpy(codes.ravel())
-        return tuple(part.to(heads[0].device) for part in pair)
+        codes, _ = _best_codes(heads, self.n_shortlist, self.n_labels)
+        rows = torch.arange(len(codes), device=codes.device)[:, None]
+        return rows.expand_as(codes).flatten(), codes.flatten()
 
 
 def _to_exact(heads, n_rows=None):
     return [exact_scores(log_p[:n_rows].cpu().numpy()) for log_p in heads]
+
+
+def _best_codes(heads, k, n_codes):
+    """Find about the k best codes by the sum of their digits' scores.
+
+    Unlike those of `product_topk`, the sums are rounded, and ties stand in any order;
+    but all is computed where the scores are.
+
+    Parameters
+    ----------
+    heads : list of tensor of shape (n_rows, l_h)
+        Scores of the digits.
+    k : int
+        At most n_codes.
+    n_codes : int
+        Codes from this one on belong to no label, see `product_topk`.
+
+    Returns
+    -------
+    codes, scores : tensors of shape (n_rows, k)
+        Best first.
+    """
+    step = strides([z.shape[1] for z in heads])[0]
+    n_full, rest = divmod(n_codes, step)
+    parts = []
+    if n_full:
+        parts.append(_best_sums([heads[0][:, :n_full], *heads[1:]], k))
+    if rest:  # of the last block only the first codes are valid
+        n_digits = -(-rest // strides([z.shape[1] for z in heads[1:]])[0])
+        others = [heads[1][:, :n_digits], *heads[2:]]
+        codes, scores = _best_codes(others, min(k, rest), rest)
+        parts.append((codes + n_full * step, scores + heads[0][:, [n_full]]))
+    return _keep_best(*(torch.cat(part, dim=1) for part in zip(*parts, strict=True)), k)
+
+
+def _best_sums(heads, k):
+    """Find the k best codes of a whole product: they begin with the best beginnings."""
+    scores = heads[0].new_zeros(len(heads[0]), 1)
+    codes = scores.long()
+    for z in heads:
+        digit_scores, digits = z.topk(min(k, z.shape[1]), dim=1)
+        scores = (scores[:, :, None] + digit_scores[:, None]).flatten(1)
+        codes = (codes[:, :, None] * z.shape[1] + digits[:, None]).flatten(1)
+        codes, scores = _keep_best(codes, scores, k)
+    return codes, scores
+
+
+def _keep_best(codes, scores, k):
+    best = scores.topk(min(k, scores.shape[1]), dim=1).indices
+    return codes.gather(1, best), scores.gather(1, best)
