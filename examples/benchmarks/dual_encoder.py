@@ -49,7 +49,7 @@ from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
 # The largest sum of PSP@1, 3 and 5 on rows held out of training.
-FOR_THE_TAIL = {"encoder_weight": 0.6, "popularity": -0.3}
+FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.3}
 # What the claims were first measured with; the default has become 4.
 CLAIM_EPOCHS = 7
 DIALS = [
@@ -102,7 +102,7 @@ def show_figures():
         model, seconds = fit(X, Y, labels)
         settings = {"default": {}}
         if labels is not None:
-            settings["encoder_weight=0.6, popularity=-0.3"] = FOR_THE_TAIL
+            settings["encoder_weight=0.7, popularity=-0.3"] = FOR_THE_TAIL
         for setting, params in settings.items():
             ranking = turned(model, params).predict_topk(X_test, k=5)
             scores = evaluate(Y, Y_test, ranking)
