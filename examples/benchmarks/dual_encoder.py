@@ -48,7 +48,8 @@ from skxmc import UniDECClassifier, _dual_ranking
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
-# The largest sum of PSP@1, 3 and 5 on rows held out of training.
+# On rows held out of training, PSP@5 is 1.2 points above that of (0.6, -0.3), and P@1
+# 2.5 to 3.5 below.
 FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.3}
 # What the claims were first measured with; the default has become 4.
 CLAIM_EPOCHS = 7
@@ -56,7 +57,7 @@ DIALS = [
     (0.0, 0.3),
     *((weight, 0.0) for weight in (0.0, 0.2, 0.35, 0.5, 1.0)),
     *((weight, -0.15) for weight in (0.2, 0.5)),
-    *((weight, -0.3) for weight in (0.2, 0.35, 0.5, 0.6)),
+    *((weight, -0.3) for weight in (0.2, 0.35, 0.5, 0.6, 0.7)),
 ]
 
 
