@@ -285,7 +285,7 @@ def test_average_weights_is_the_mean_of_the_last_epochs(classes):
             self.weights = []
 
         def on_epoch_end(self, net, **kwargs):
-            weights = [p.detach().clone() for p in net.module_.parameters()]
+            weights = [p.detach().clone().cpu() for p in net.module_.parameters()]
             self.weights.append(weights)
 
     X, y, *_ = classes
@@ -296,7 +296,7 @@ def test_average_weights_is_the_mean_of_the_last_epochs(classes):
         model._encoder.module.parameters(), *collect.weights[2:], strict=True
     ):
         mean = sum(last) / len(last)
-        np.testing.assert_allclose(own.detach(), mean, atol=1e-5)
+        np.testing.assert_allclose(own.detach().cpu(), mean, atol=1e-5)
     with pytest.raises(ValueError, match="average_weights=True and early_stopping"):
         make(average_weights=True, early_stopping=True).fit(X, y)
 

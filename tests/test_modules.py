@@ -15,6 +15,7 @@ from skxmc._nn._modules import (
     steady_linear,
 )
 from skxmc._nn._sparse import SparseRows
+from skxmc._nn._threads import limited_threads
 
 N_FEATURES, N_OUTPUTS, SCALE = 7, 3, 0.25
 HIDDEN = [(), (5,), (5, 4)]
@@ -157,7 +158,8 @@ def test_a_row_is_rounded_alike_among_few_rows_and_among_many(shape, has_bias):
     if has_bias:
         bias = torch.randn(shape[0], generator=generator)
     h = torch.randn(256, shape[1], generator=generator)
-    with torch.inference_mode():
+    # On one thread: several may share out few rows otherwise than many.
+    with torch.inference_mode(), limited_threads(one_thread=True):
         together = steady_linear(h, weight, bias)
         for n_rows in (8, 64, 128):
             parts = [steady_linear(some, weight, bias) for some in h.split(n_rows)]

@@ -31,9 +31,9 @@ class SteadyLinear(nn.Linear):
 def steady_linear(h, weight, bias=None):
     """Compute ``h @ weight.T + bias``, and round a row alike wherever it stands.
 
-    On the CPU rounding may depend on a product's height, so all of inference have one.
-    For few outputs, MKL's result depends on where in memory a row begins, too: with
-    rows that are a multiple of 64 bytes long, all begin alike.
+    On one thread of the CPU, that is. There rounding may depend on a product's height,
+    so all of inference have one. For few outputs, MKL's result depends on where in
+    memory a row begins, too: with rows of a multiple of 64 bytes, all begin alike.
     """
     if isinstance(weight, StoredRows):
         parts = [steady_linear(h, torch.from_numpy(part)) for part in chunks(weight)]
