@@ -202,8 +202,8 @@ def _with_small_indices(Y):
     """Return a CSR with int32 indices where these are enough, whatever Y has."""
     if max(Y.shape[1], Y.nnz) > np.iinfo(np.int32).max:
         return Y
-    parts = Y.data, Y.indices.astype(np.int32), Y.indptr.astype(np.int32)
-    return sp.csr_array(parts, shape=Y.shape)
+    small = [part.astype(np.int32, copy=False) for part in (Y.indices, Y.indptr)]
+    return sp.csr_array((Y.data, *small), shape=Y.shape)
 
 
 def unique_label_rows(Y):

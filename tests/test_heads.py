@@ -9,7 +9,7 @@ from skxmc._codes import code_digits, fit_head_sizes, level_counts, strides
 from skxmc._nn import CascadeHead, ProductHead, SamplingHead
 from skxmc._nn._candidates import target_pairs
 from skxmc._nn._modules import seed_generators
-from skxmc._nn._product import _best_codes
+from skxmc._nn._product import _best_codes, _rank_pairs
 from skxmc._nn._sparse import SparseRows
 from skxmc._product_topk import exact_scores, product_topk
 
@@ -268,6 +268,13 @@ def test_best_codes_are_those_of_the_exact_ranking(sizes, n_codes, k):
     expected, expected_scores = product_topk(exact, k, n_codes)
     assert np.array_equal(codes, expected)
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+
+
+def test_best_codes_are_sought_among_few():
+    i, j = _rank_pairs(100, 100, 100, torch.device("cpu"))
+    pairs = [(a, b) for a in range(100) for b in range(100) if (a + 1) * (b + 1) <= 100]
+    assert [*zip(i.tolist(), j.tolist(), strict=True)] == pairs
+    assert len(_rank_pairs(100, 3, 50, torch.device("cpu"))[0]) == 50 + 50 + 33
 
 
 def make_sampling(sizes, n_sampled_groups):

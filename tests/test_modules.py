@@ -167,19 +167,38 @@ def test_a_row_is_rounded_alike_among_few_rows_and_among_many(shape, has_bias):
     torch.testing.assert_close(together, nn.functional.linear(h, weight, bias))
 
 
-def test_few_rows_are_filled_up_where_they_would_be_rounded_otherwise(monkeypatch):
-    h, weight, heights = torch.ones(8, 70), torch.ones(65, 70), []
+@pytest.fixture
+def rounds_few_rows_otherwise(monkeypatch):
+    """A product that is another one among eight rows; the heights that it is given."""
+    heights = []
 
     def linear(h, weight, bias):
         heights.append(len(h))
-        return h @ weight.T + (len(h) == 8)  # rounds otherwise among eight rows
+        return h @ weight.T * (1 + 0.5 * (len(h) == 8))
 
     monkeypatch.setattr(_modules, "_tried", {})
     monkeypatch.setattr(_modules.F, "linear", linear)
+    return heights
+
+
+def test_few_rows_are_filled_up_where_they_would_be_rounded_otherwise(
+    rounds_few_rows_otherwise,
+):
+    h = torch.ones(8, 70)
     with torch.inference_mode():
-        outputs = [steady_linear(h, weight) for _ in range(2)]
-    assert all(torch.equal(out, torch.full((8, 65), 70.0)) for out in outputs)
-    assert heights == [8] * 8 + [64] + [64, 64]  # the trial, once, and the products
+        for weight in (torch.zeros(65, 70), torch.ones(65, 70)):
+            assert torch.equal(steady_linear(h, weight), h @ weight.T)
+    # The trial, once, though weights of zero tell nothing, and the two products.
+    assert rounds_few_rows_otherwise == [8] * 8 + [64] + [64, 64]
+
+
+def test_large_weights_are_not_copied_for_a_trial(
+    rounds_few_rows_otherwise, monkeypatch
+):
+    monkeypatch.setattr(_modules, "_MAX_TRIED", 65 * 70 - 1)
+    with torch.inference_mode():
+        steady_linear(torch.ones(8, 70), torch.ones(65, 70))
+    assert rounds_few_rows_otherwise == [64]
 
 
 def test_a_product_is_left_whole_outside_of_inference():

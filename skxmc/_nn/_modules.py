@@ -14,8 +14,9 @@ from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
 _MIN_PACKED_OUTPUTS = 64
-# Outcomes of `_few_round_alike`.
+# Outcomes of `_few_round_alike`, and numbers that a trial may copy: 64 MiB.
 _tried: dict[tuple, bool] = {}
+_MAX_TRIED = 2**24
 
 
 class SteadyLinear(nn.Linear):
@@ -57,13 +58,22 @@ def _few_round_alike(weight, bias):
 
     Where a library has one kernel for both, they are, in a fifth of the time.
     """
+    if weight.numel() > _MAX_TRIED:
+        return False
     key = *weight.shape, bias is None
     if key not in _tried:
-        generator = torch.Generator().manual_seed(0)
-        h = torch.empty(BLOCK_ROWS, weight.shape[1]).normal_(generator=generator)
-        few = [F.linear(some, weight, bias) for some in h.split(FEW_ROWS)]
-        _tried[key] = torch.equal(torch.cat(few), F.linear(h, weight, bias))
+        # Not of the weights themselves: they may be zero still.
+        h, other = _random(BLOCK_ROWS, weight.shape[1]), _random(*weight.shape)
+        few = [F.linear(some, other, bias) for some in h.split(FEW_ROWS)]
+        _tried[key] = torch.equal(torch.cat(few), F.linear(h, other, bias))
     return _tried[key]
+
+
+def _random(n_rows, n_columns):
+    """Make a random matrix, quickly: its numbers come again after a prime number."""
+    some = torch.randn(65_521, generator=torch.Generator().manual_seed(n_rows))
+    n = n_rows * n_columns
+    return some.repeat(-(-n // len(some)))[:n].view(n_rows, n_columns)
 
 
 class Dropout(nn.Module):

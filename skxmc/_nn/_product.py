@@ -182,10 +182,23 @@ def _best_sums(heads, k):
     codes = scores.long()
     for z in heads:
         digit_scores, digits = z.topk(min(k, z.shape[1]), dim=1)
-        scores = (scores[:, :, None] + digit_scores[:, None]).flatten(1)
-        codes = (codes[:, :, None] * z.shape[1] + digits[:, None]).flatten(1)
-        codes, scores = _keep_best(codes, scores, k)
+        i, j = _rank_pairs(k, scores.shape[1], digits.shape[1], z.device)
+        codes = codes[:, i] * z.shape[1] + digits[:, j]  # (n_rows, about k log k)
+        codes, scores = _keep_best(codes, scores[:, i] + digit_scores[:, j], k)
     return codes, scores
+
+
+def _rank_pairs(k, n_first, n_second, device):
+    """List the ranks (i, j), from 0, whose sums can be among the k best.
+
+    ``(i + 1) * (j + 1) - 1`` others are at least as good.
+    """
+    counts = (k // torch.arange(1, n_first + 1, device=device)).clamp(max=n_second)
+    # Told, because a GPU would be waited for.
+    n_pairs = sum(min(k // i, n_second) for i in range(1, n_first + 1))
+    i = torch.repeat_interleave(counts, output_size=n_pairs)
+    starts = counts.cumsum(0) - counts
+    return i, torch.arange(n_pairs, device=device) - starts[i]
 
 
 def _keep_best(codes, scores, k):
