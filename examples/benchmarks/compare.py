@@ -287,7 +287,7 @@ def draw(path, rows):
                     max(row["fit_seconds"], 1e-2),
                     row[title],
                     marker="o" if ENTRIES[row["entry"]].is_ours else "x",
-                    color=f"C{number}",
+                    color=plt.get_cmap("tab20")(number),
                     linestyle="",
                     label=row["entry"],
                 )
