@@ -173,7 +173,8 @@ def _best_codes(heads, k, n_codes):
         others = [heads[1][:, :n_digits], *heads[2:]]
         codes, scores = _best_codes(others, min(k, rest), rest)
         parts.append((codes + n_full * step, scores + heads[0][:, [n_full]]))
-    return _keep_best(*(torch.cat(part, dim=1) for part in zip(*parts, strict=True)), k)
+    codes, scores = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+    return _keep_best(codes, scores, k)
 
 
 def _best_sums(heads, k):
