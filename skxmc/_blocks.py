@@ -1,5 +1,8 @@
 """Rows in blocks of one size."""
 
+import numpy as np
+import scipy.sparse as sp
+
 #: Rows of one matrix product of a network, and of what is not worth so many.
 BLOCK_ROWS, FEW_ROWS = 64, 8
 # Rows that are searched for together, and that a network is applied to together. With
@@ -37,7 +40,9 @@ def searched_rows(device):
 
 def row_blocks(X, size=BLOCK_ROWS):
     """Yield blocks of at most `size` rows of a matrix."""
-    if X.shape[0] <= size and not isinstance(X, SelectedRows):
+    # Of any other class, such as a `MappedCSR`, a slice reads the rows, and maps them.
+    is_held = type(X) in (sp.csr_array, sp.csr_matrix, np.ndarray)
+    if X.shape[0] <= size and is_held:
         yield X  # a slice of everything would take its time
         return
     for start in range(0, X.shape[0], size):
