@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-#: Rows of one matrix product of a network, and of what is not worth so many.
+#: Rows of one matrix product of a network, and of one of so few that it takes less time
+#: where they are rounded alike, see `steady_linear`.
 BLOCK_ROWS, FEW_ROWS = 64, 8
 # Rows that are searched for together, and that a network is applied to together. With
 # more, products are no faster.
@@ -54,7 +55,8 @@ def filled_up(n_rows, least=BLOCK_ROWS):
 
     A matrix product may round a row differently in a matrix of another height. With
     heights that are multiples of BLOCK_ROWS, all products can have that one, in which
-    torch's round every row alike. Those of numpy do not: see `search_exact`.
+    torch's round every row alike; few rows, where they do so too (`steady_linear`).
+    Those of numpy do not: see `search_exact`.
 
     Parameters
     ----------

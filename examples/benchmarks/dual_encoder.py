@@ -14,7 +14,7 @@ labels     label texts against centroids
 
 ``pool_terms`` scores held-out rows of two whole sets without and with the term of the
 score for labels that are seldom in a pool,
-``weights`` does so for `encoder_weight`, with label texts,
+``weights`` does so for `encoder_weight` and `popularity`, with label texts,
 ``dial`` prints precision against propensity-scored precision over the weights in
 the score (with ``--plot file.png`` it draws them), ``zero_shot`` finds labels held out
 of training, ``scale`` times steps up to a million labels.
@@ -189,7 +189,10 @@ def compare_pool_terms():
 
 
 def compare_weights():
-    print_header("set", "rows held out", "encoder_weight", "P@1/3/5", "PSP@1/3/5")
+    print_header(
+        "set", "rows held out", "encoder_weight", "popularity", "P@1/3/5", "PSP@1/3/5"
+    )
+    dials = *((weight, 0.0) for weight in (0.2, 0.35, 0.5)), (0.6, -0.3), (0.7, -0.3)
     for name, is_grouped in (
         *(("debian-depends", is_grouped) for is_grouped in (True, False)),
         ("clinc150", False),
@@ -198,13 +201,12 @@ def compare_weights():
         held_out = held_out_rows(X.shape[0], is_grouped)
         train = np.delete(np.arange(X.shape[0]), held_out)
         model, _ = fit(X[train], Y[train], texts_of_labels(name, X))
-        for weight in (0.2, 0.35, 0.5):
-            ranking = turned(model, {"encoder_weight": weight}).predict_topk(
-                X[held_out], k=5
-            )
+        for weight, popularity in dials:
+            params = {"encoder_weight": weight, "popularity": popularity}
+            ranking = turned(model, params).predict_topk(X[held_out], k=5)
             scores = evaluate(Y[train], Y[held_out], ranking)
             kind = "blocks of rows" if is_grouped else "rows at random"
-            print_row(name, kind, weight, *scores)
+            print_row(name, kind, weight, popularity, *scores)
 
 
 def show_dial(plot=None):
