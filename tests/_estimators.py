@@ -3,16 +3,16 @@
 from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 
 # Defaults are tuned for tens of thousands of rows; these train on tens of them.
-SMALL = {"hidden_layer_sizes": (32,), "max_epochs": 10, "batch_size": 32, "lr": 0.02}
+SMALL = {"hidden_layer_sizes": (32,), "max_epochs": 8, "batch_size": 64, "lr": 0.04}
 ESTIMATORS = [
     DECLAREClassifier(random_state=0),
     DECLAREClassifier(
         n_components=20,
         ridge_alpha=None,
         hidden_layer_sizes=(32,),
-        max_epochs=30,
-        batch_size=16,
-        lr=0.01,
+        max_epochs=20,
+        batch_size=32,
+        lr=0.02,
         dropout=0.1,
         keys="exact",
         similarity="dot",
@@ -32,7 +32,7 @@ ESTIMATORS = [
         label_order="frequency",
         ridge_alpha=None,
         random_state=0,
-        **SMALL | {"max_epochs": 20},
+        **SMALL | {"max_epochs": 15},
     ),
     MultiHeadEncodingClassifier(
         "sampling", n_heads=2, n_sampled_groups=2, random_state=0, **SMALL
@@ -51,7 +51,7 @@ ESTIMATORS = [
         embedding_size=16,
         ridge_alpha=None,
         random_state=0,
-        **SMALL | {"max_epochs": 20},
+        **SMALL | {"max_epochs": 15},
     ),
 ]
 # Other settings, for the contract with users; the faults are those of the ones above.

@@ -273,7 +273,7 @@ def test_other_data_are_refused(name, tmp_path):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"lr": 0.5}, "lr was 0.02 and is 0.5"),
+        ({"lr": 0.5}, "lr was 0.04 and is 0.5"),
         ({"max_epochs": 6}, "max_epochs was 5 and is 6"),
         ({"hidden_layer_sizes": (16, 8)}, r"was \[32\] and is \[16, 8\]"),
         ({"random_state": 1}, "random_state was 0 and is 1"),

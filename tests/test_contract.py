@@ -37,22 +37,40 @@ def data():
     return X[:300], Y[:300], X[300:], Y[300:]
 
 
+@pytest.fixture(scope="module")
+def fit_once(data):
+    """Return a function that gives a new copy of an estimator, fitted on `data`."""
+    X, Y, *_ = data
+    kept = {}
+
+    def fit(estimator, dense=False):
+        key = repr(estimator), dense
+        if key not in kept:
+            model = clone(estimator).fit(X, Y.toarray() if dense else Y)
+            kept[key] = pickle.dumps(model)
+        return pickle.loads(kept[key])
+
+    return fit
+
+
 def assert_equal(ranking, expected):
     for got, wanted in zip(ranking, expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
 @each_estimator
-def test_learns_a_problem_that_can_be_learned(estimator, data):
-    X, Y, X_test, Y_test = data
+def test_learns_a_problem_that_can_be_learned(estimator, fit_once, data):
+    _, Y, X_test, Y_test = data
     popular = np.argsort(-Y.sum(axis=0))[:1]
     by_chance = precision_at_k(Y_test, np.tile(popular, (X_test.shape[0], 1)), k=1)
-    assert clone(estimator).fit(X, Y).score(X_test, Y_test) > max(0.7, 3 * by_chance)
+    assert fit_once(estimator).score(X_test, Y_test) > max(0.7, 3 * by_chance)
 
 
 @each_estimator
-@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
-@pytest.mark.parametrize("dtype", [np.int8, np.float64, bool])
+@pytest.mark.parametrize(
+    ("container", "dtype"),
+    [(sp.csr_array, np.int8), (sp.csr_matrix, np.float64), (sp.csr_array, bool)],
+)
 def test_sparse_y_in_sparse_predictions_out(estimator, container, dtype, data):
     X, Y, X_test, _ = data
     fitted = (
@@ -70,10 +88,9 @@ def test_sparse_y_in_sparse_predictions_out(estimator, container, dtype, data):
 
 
 @each_estimator
-def test_dense_and_sparse_y_give_the_same_predictions(estimator, data):
-    X, Y, X_test, _ = data
-    sparse = clone(estimator).fit(X, Y)
-    dense = clone(estimator).fit(X, Y.toarray())
+def test_dense_and_sparse_y_give_the_same_predictions(estimator, fit_once, data):
+    _, Y, X_test, _ = data
+    sparse, dense = fit_once(estimator), fit_once(estimator, dense=True)
     assert isinstance(dense.predict(X_test), np.ndarray)
     np.testing.assert_array_equal(
         dense.predict(X_test), sparse.predict(X_test).toarray()
@@ -85,9 +102,8 @@ def test_dense_and_sparse_y_give_the_same_predictions(estimator, data):
 
 
 @each_estimator
-def test_predict_topk_ranks_what_predict_proba_scores(estimator, data):
-    X, Y, X_test, _ = data
-    fitted = clone(estimator).fit(X, Y.toarray())
+def test_predict_topk_ranks_what_predict_proba_scores(estimator, fit_once, data):
+    X_test, fitted = data[2], fit_once(estimator, dense=True)
     indices, scores = fitted.predict_topk(X_test, k=5)
     assert indices.shape == scores.shape == (X_test.shape[0], 5)
     assert (np.diff(scores, axis=1) <= 0).all()
@@ -99,9 +115,8 @@ def test_predict_topk_ranks_what_predict_proba_scores(estimator, data):
 
 
 @each_estimator
-def test_threshold_and_k_decide_what_predict_keeps(estimator, data):
-    X, Y, X_test, _ = data
-    fitted = clone(estimator).fit(X, Y.toarray())
+def test_threshold_and_k_decide_what_predict_keeps(estimator, fit_once, data):
+    X_test, fitted = data[2], fit_once(estimator, dense=True)
     proba = fitted.predict_proba(X_test)
     np.testing.assert_array_equal(fitted.predict(X_test, threshold=0.3), proba >= 0.3)
     np.testing.assert_array_equal(fitted.predict(X_test), proba >= 0.5)
@@ -152,9 +167,8 @@ def test_one_and_two_labels(estimator, n_labels, data):
 
 
 @each_estimator
-def test_predictions_do_not_depend_on_the_batch(estimator, data):
-    X, Y, X_test, _ = data
-    fitted = clone(estimator).fit(X, Y)
+def test_predictions_do_not_depend_on_the_batch(estimator, fit_once, data):
+    X_test, fitted = data[2], fit_once(estimator)
     indices, scores = fitted.predict_topk(X_test, k=4)
     order = np.random.default_rng(0).permutation(X_test.shape[0])
     permuted = fitted.predict_topk(X_test[order], k=4)
@@ -169,7 +183,7 @@ def test_predictions_do_not_depend_on_the_batch(estimator, data):
 @each_estimator
 def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
     X, Y, X_test, _ = data
-    fitted = clone(estimator).fit(X, Y)
+    fitted = clone(estimator).fit(X, Y)  # not a copy, which a pickle made
     expected = fitted.predict_topk(X_test, k=3)
     joblib.dump(fitted, tmp_path / "model.joblib")
     mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
@@ -184,10 +198,9 @@ def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
     [("float16", 0.95, 0.05), ("int8", 0.95, 0.05), ("int4", 0.8, 0.6)],
 )
 def test_a_compressed_model_predicts_nearly_the_same(
-    estimator, data, storage, agreement, error
+    estimator, fit_once, data, storage, agreement, error
 ):
-    X, Y, X_test, _ = data
-    model = clone(estimator).fit(X, Y)
+    X_test, model = data[2], fit_once(estimator)
     size, before = len(pickle.dumps(model)), model.predict_topk(X_test, k=3)
     small = model.compress(storage)
     assert type(small) is type(model)
@@ -205,15 +218,15 @@ def test_a_compressed_model_predicts_nearly_the_same(
 
 
 @each_estimator
-def test_a_compressed_model_is_not_trained_further(estimator, data):
+def test_a_compressed_model_is_not_trained_further(estimator, fit_once, data):
     X, Y, *_ = data
-    small = clone(estimator).fit(X, Y).compress()
+    small = fit_once(estimator).compress()
     with pytest.raises(ValueError, match="compressed to 'int8'"):
         small.compress("float16")
     with pytest.raises(ValueError, match="compressed to 'int8'"):
         small.set_params(warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match="storage='int2' is unknown"):
-        clone(estimator).fit(X, Y).compress("int2")
+        fit_once(estimator).compress("int2")
     small.set_params(warm_start=False).fit(X, Y).compress()
 
 

@@ -273,7 +273,7 @@ def test_y14_labels_in_no_or_all_rows_give_one_warning(estimator, make):
     before = contents(y)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = fresh(estimator).fit(X, y)
+        model = fresh(estimator, max_epochs=40).fit(X, y)
     assert [warning.category for warning in caught] == [UserWarning]
     text = str(caught[0].message)
     assert "Of 8 labels, 2 have no positive row" in text
