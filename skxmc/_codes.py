@@ -8,6 +8,7 @@ are its node in a tree: node ``c // M_h`` at level h.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +22,10 @@ _MIN_MEMBERS, _MAX_MEMBERS = 8, 128
 # With more labels than these there is one more head by default. It saves nothing where
 # all labels are scored at once; and the first one grows with the labels.
 _MOST_LABELS = 1024, 2**20
+
+# By default a product scores so many labels anew, where digits alone would not do: of
+# rows with several labels each, and of classes, which more are worth half a point to.
+_N_SHORTLIST, _N_CLASS_SHORTLIST = 100, 200
 
 # By default a cascade scores so many labels a row, in this many groups, or more.
 _N_CANDIDATES, _MIN_CANDIDATE_GROUPS = 1024, 10
@@ -157,24 +162,67 @@ def level_counts(Y, head_sizes):
     return counts
 
 
-def choose_variant(is_single_label, n_labels):
-    """Choose the variant that suits the labels.
+class HeadPlan(NamedTuple):
+    """What heads there are.
 
-    A cascade of several labels a row. One of few classes needs no second head, and the
-    product is one-vs-all by an exact softmax. Of more classes, digits alone lose 5 to
-    12 points of accuracy against a vector for each, until these outgrow the memory.
+    Attributes
+    ----------
+    variant : {"product", "cascade", "sampling", "full"}
+        The variant in use.
+    sizes : tuple of int
+        Sizes of the heads.
+    n_shortlist : int
+        Labels that a product scores anew.
+    n_labels : int
+        Number of labels.
+    is_single_label : bool
+        Whether each row has one label.
     """
-    few, many = _MOST_LABELS
-    return "cascade" if not is_single_label or few < n_labels <= many else "product"
+
+    variant: str
+    sizes: tuple
+    n_shortlist: int
+    n_labels: int
+    is_single_label: bool
+
+    @property
+    def is_product(self):
+        """Whether labels are told apart by digits."""
+        return self.variant == "product" and len(self.sizes) > 1
+
+    def gains_by_linear_features(self, n_components):
+        """Whether linear features help; digits alone of more classes do without."""
+        is_alone = self.is_product and self.is_single_label and not self.n_shortlist
+        return not is_alone or self.n_labels <= n_components
 
 
-def has_digits_alone(variant, head_sizes, n_labels, is_single_label, n_components):
-    """Whether digits tell more classes apart than there are linear features.
+def plan_heads(n_labels, is_single_label, *, variant, n_heads, head_sizes, n_shortlist):
+    """Plan the heads: those that are wanted, or what suits the labels.
 
-    They gain nothing by these then, and have none.
+    The product of few classes needs no second head, and is one-vs-all by an exact
+    softmax. Of more, digits alone lose 5 to 12 points of accuracy against a vector for
+    each, so that "auto" scores a shortlist by these, until they outgrow the memory.
+
+    Parameters
+    ----------
+    n_labels : int
+        Number of labels.
+    is_single_label : bool
+        Whether each row has one label.
+    variant, n_heads, head_sizes, n_shortlist
+        As in `MultiHeadEncodingClassifier`.
     """
-    is_product = variant == "product" and len(head_sizes) > 1
-    return is_product and is_single_label and n_labels > n_components
+    is_auto = variant == "auto"
+    if is_auto:
+        variant = "product" if is_single_label else "cascade"
+    sizes = choose_head_sizes(variant, n_labels, n_heads, head_sizes)
+    if n_shortlist is None and is_single_label:
+        few, many = _MOST_LABELS
+        is_worth_it = is_auto and few < n_labels <= many and len(sizes) > 1
+        n_shortlist = _N_CLASS_SHORTLIST if is_worth_it else 0
+    elif n_shortlist is None:
+        n_shortlist = _N_SHORTLIST
+    return HeadPlan(variant, sizes, n_shortlist, n_labels, is_single_label)
 
 
 def choose_head_sizes(variant, n_labels, n_heads=None, head_sizes=None):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from joblib import cpu_count
 
-from skxmc._codes import has_digits_alone, level_sizes
+from skxmc._codes import level_sizes
 from skxmc._neighbors import index_bytes
 from skxmc._squared_hinge import MOST_COPIED
 
@@ -141,11 +141,9 @@ def layer_bytes(n_in, hidden_layer_sizes, n_out=None):
 
 def multi_head_bytes(
     size,
-    variant,
-    head_sizes,
+    plan,
     *,
     clusters_labels,
-    n_shortlist,
     n_components,
     ridge_alpha,
     hidden_layer_sizes,
@@ -156,27 +154,25 @@ def multi_head_bytes(
     ----------
     size : ProblemSize
         The data.
-    variant, head_sizes
-        As they are in use.
+    plan : HeadPlan
+        The heads.
     clusters_labels : bool
         Whether labels are numbered in clusters.
-    n_shortlist, n_components, ridge_alpha, hidden_layer_sizes
+    n_components, ridge_alpha, hidden_layer_sizes
         As in `MultiHeadEncodingClassifier`.
     """
     n_labels = size.n_labels
-    head = variant, head_sizes, n_labels
-    if has_digits_alone(*head, size.is_single_label, n_components):
+    if not plan.gains_by_linear_features(n_components):
         ridge_alpha = None
     features = feature_sizes(
         *(size, n_components, ridge_alpha, hidden_layer_sizes),
         n_machines=n_components,
         is_sharpened=True,
     )
-    if variant in ("cascade", "full"):
-        root, *levels = level_sizes(n_labels, head_sizes)
-    elif variant == "product":
-        has_table = n_shortlist and not size.is_single_label
-        root, levels = sum(head_sizes), [n_labels] if has_table else []
+    if plan.variant in ("cascade", "full"):
+        root, *levels = level_sizes(n_labels, plan.sizes)
+    elif plan.variant == "product":
+        root, levels = sum(plan.sizes), [n_labels] if plan.n_shortlist else []
     else:
         root, levels = 0, [n_labels]
     dense = array_bytes(root, features.n_outputs + 1)

@@ -13,14 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skxmc import _nn
 from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
 from skxmc._blocks import SelectedRows
-from skxmc._codes import (
-    LabelCodes,
-    candidate_groups,
-    choose_head_sizes,
-    choose_variant,
-    has_digits_alone,
-    level_counts,
-)
+from skxmc._codes import LabelCodes, candidate_groups, level_counts, plan_heads
 from skxmc._features import start_features
 from skxmc._label_order import order_labels
 from skxmc._memory import multi_head_bytes
@@ -51,8 +44,8 @@ class MultiHeadEncodingClassifier(
         - "sampling": one-vs-all, trained on the group of the true label and a few
           others. For 1-D y, and to train features for something else.
         - "full": one-vs-all, the baseline.
-        - "auto": "cascade" for an indicator, "product" for 1-D y; for 1-D y of 1025 to
-          1 048 576 classes "cascade" too, which then is 5 to 12 points more accurate.
+        - "auto": "product" for 1-D y, and where it has 1025 to 1 048 576 classes with a
+          shortlist, which is worth 5 to 11 points; "cascade" for an indicator.
     n_heads : int or None, default=None
         Number of digits. One makes "product" and "cascade" one-vs-all. By default two;
         of at most 1024 labels one, as more would save little and cost precision; of
@@ -73,11 +66,12 @@ class MultiHeadEncodingClassifier(
         256 children in training.
     n_sampled_groups : int, default=4
         Groups that "sampling" tells each label apart from, its own among them.
-    n_shortlist : int, default=100
-        With rows of several labels, "product" mixes up their digits: of labels (1, 2)
-        and (3, 4) it cannot tell the ghosts (1, 4) and (3, 2). The best `n_shortlist`
-        are scored anew by a vector for each label. 0 leaves that, and its parameters,
-        out; so does 1-D y.
+    n_shortlist : int or None, default=None
+        Labels that "product" scores anew, by a vector for each. With rows of several
+        labels, digits are mixed up: of labels (1, 2) and (3, 4) they cannot tell the
+        ghosts (1, 4) and (3, 2). Of 1-D y they are a softmax of low rank. 0 leaves the
+        vectors out. By default 100 for rows of several labels, 200 where "auto" meets
+        1-D y of 1025 to 1 048 576 classes, and else 0: "product" of 1-D y is exact.
     n_components : int, default=256
         Length of the linear features: what a linear map of X predicts of the leading
         singular vectors of Y, fitted as in `DECLAREClassifier` with loss="auto". Where
@@ -231,7 +225,7 @@ class MultiHeadEncodingClassifier(
         ],
         "n_candidate_groups": [Interval(Integral, 1, None, closed="left"), None],
         "n_sampled_groups": [Interval(Integral, 1, None, closed="left")],
-        "n_shortlist": [Interval(Integral, 0, None, closed="left")],
+        "n_shortlist": [Interval(Integral, 0, None, closed="left"), None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
         "init": [HasMethods(["transform", "fit"]), None],
@@ -247,7 +241,7 @@ class MultiHeadEncodingClassifier(
         label_order="cluster",
         n_candidate_groups=None,
         n_sampled_groups=4,
-        n_shortlist=100,
+        n_shortlist=None,
         n_components=256,
         ridge_alpha=3.0,
         hidden_layer_sizes=(1024,),
@@ -342,23 +336,19 @@ class MultiHeadEncodingClassifier(
 
     def _start(self, X, Y, form, rng):
         """Return the variant, the codes of the labels and the network to train."""
-        variant = self._variant_for(form.is_single_label, Y.shape[1])
+        plan = self._plan(Y.shape[1], form.is_single_label)
         if self.warm_start and hasattr(self, "_encoder"):
-            return variant, *self._last_network(variant, X, Y)
-        sizes = choose_head_sizes(variant, Y.shape[1], self.n_heads, self.head_sizes)
+            return plan.variant, *self._last_network(plan.variant, X, Y)
         order = order_labels(
-            self.label_order,
-            X,
-            Y,
-            sizes,
-            align=variant == "product",
+            *(self.label_order, X, Y, plan.sizes),
+            align=plan.variant == "product",
             random_state=rng,
         )
-        codes = LabelCodes(sizes, order)
-        features = self._start_features(X, Y, form, rng, variant, sizes)
-        counts = level_counts(codes.reorder(Y), sizes)
-        head = self._make_head(variant, features.n_outputs, sizes, counts, Y, form)
-        return variant, codes, _nn.MultiHeadNet(features, head)
+        codes = LabelCodes(plan.sizes, order)
+        features = self._start_features(X, Y, form, rng, plan)
+        counts = level_counts(codes.reorder(Y), plan.sizes)
+        head = self._make_head(plan, features.n_outputs, counts, Y)
+        return plan.variant, codes, _nn.MultiHeadNet(features, head)
 
     def _last_network(self, variant, X, Y):
         """Return the codes and a copy of the network of the last fit."""
@@ -381,71 +371,71 @@ class MultiHeadEncodingClassifier(
             balance.warn_of_new_columns(X)
         return balance
 
-    def _variant_for(self, is_single_label, n_labels):
-        if self.variant != "auto":
-            return self.variant
-        return choose_variant(is_single_label, n_labels)
+    def _plan(self, n_labels, is_single_label):
+        return plan_heads(
+            *(n_labels, is_single_label),
+            variant=self.variant,
+            n_heads=self.n_heads,
+            head_sizes=self.head_sizes,
+            n_shortlist=self.n_shortlist,
+        )
 
-    def _start_features(self, X, Y, form, rng, variant, sizes):
+    def _start_features(self, X, Y, form, rng, plan):
         """Make the part of the network that maps rows to features."""
         if self.init is not None:
             return features_of(self.init, X)
-        head = variant, sizes, Y.shape[1]
-        is_alone = has_digits_alone(*head, form.is_single_label, self.n_components)
-        is_product = variant == "product" and len(sizes) > 1
+        has_linear = plan.gains_by_linear_features(self.n_components)
         return start_features(
             *(X, Y, form),
             n_components=self.n_components,
-            ridge_alpha=None if is_alone else self.ridge_alpha,
+            ridge_alpha=self.ridge_alpha if has_linear else None,
             hidden_layer_sizes=self.hidden_layer_sizes,
             dropout=self.dropout,
             random_state=rng,
             n_machines=self.n_components,
             # A digit is a union of classes, which is no half space of their scores.
-            sharpened="softmax" if is_product else "rectified",
+            sharpened="softmax" if plan.is_product else "rectified",
         )
 
-    def _make_head(self, variant, n_features, sizes, counts, Y, form):
+    def _make_head(self, plan, n_features, counts, Y):
         n_samples = Y.shape[0]
         n_draws = Y.nnz / n_samples
-        if variant == "sampling":
+        if plan.variant == "sampling":
             return _nn.SamplingHead(
                 n_features,
-                sizes,
+                plan.sizes,
                 counts[-1],
                 n_sampled_groups=self.n_sampled_groups,
                 n_draws=n_draws,
             )
-        if variant == "product":
+        if plan.variant == "product":
             return _nn.ProductHead(
                 n_features,
-                sizes,
+                plan.sizes,
                 counts[-1],
                 n_samples=n_samples,
-                n_shortlist=0 if form.is_single_label else self.n_shortlist,
+                n_shortlist=plan.n_shortlist,
                 n_draws=n_draws,
+                is_single_label=plan.is_single_label,
             )
         n_candidates = n_trained = self.n_candidate_groups
         if n_candidates is None:
-            n_candidates, n_trained = candidate_groups(Y.shape[1], sizes[-1])
+            n_candidates, n_trained = candidate_groups(plan.n_labels, plan.sizes[-1])
         return _nn.CascadeHead(
             n_features,
-            sizes,
+            plan.sizes,
             counts,
             n_samples=n_samples,
             n_candidates=n_candidates,
             n_trained=n_trained,
-            is_single_label=form.is_single_label,
+            is_single_label=plan.is_single_label,
         )
 
     def _memory_of(self, size):
-        variant = self._variant_for(size.is_single_label, size.n_labels)
-        sizes = choose_head_sizes(variant, size.n_labels, self.n_heads, self.head_sizes)
         return multi_head_bytes(
-            *(size, variant, sizes),
+            *(size, self._plan(size.n_labels, size.is_single_label)),
             clusters_labels=isinstance(self.label_order, str)
             and self.label_order == "cluster",
-            n_shortlist=self.n_shortlist,
             n_components=self.n_components,
             ridge_alpha=self.ridge_alpha,
             hidden_layer_sizes=self.hidden_layer_sizes,

@@ -52,7 +52,7 @@ def make_cascade(sizes, is_single_label, n_candidates=3, n_trained=3):
     return randomised(head)
 
 
-def make_product(sizes, n_shortlist=0, n_draws=1):
+def make_product(sizes, n_shortlist=0, n_draws=1, is_single_label=False):
     counts = np.arange(N_LABELS)
     sizes = fit_head_sizes(sizes, N_LABELS)
     return randomised(
@@ -63,6 +63,7 @@ def make_product(sizes, n_shortlist=0, n_draws=1):
             n_samples=50,
             n_shortlist=n_shortlist,
             n_draws=n_draws,
+            is_single_label=is_single_label,
         )
     )
 
@@ -227,9 +228,10 @@ def test_labels_as_draws_of_the_softmax():
 
 
 @each_size
-def test_product_shortlist_is_scored_anew(sizes):
-    head, features = make_product(sizes, n_shortlist=5), random_features()
-    Y = labels_of(False)
+@each_form
+def test_product_shortlist_is_scored_anew(sizes, is_single_label):
+    head = make_product(sizes, n_shortlist=5, is_single_label=is_single_label)
+    features, Y = random_features(), labels_of(is_single_label)
     with torch.no_grad():
         p = product_probabilities(head, features).numpy()
         anew = scores_of(head.table, features)
@@ -242,15 +244,20 @@ def test_product_shortlist_is_scored_anew(sizes):
         }
         expected = sorted(shortlist[row], key=lambda c: -anew[row, c].item())
         assert codes[row].tolist() == expected
-        np.testing.assert_allclose(
-            scores[row], anew[row, codes[row]].sigmoid(), rtol=1e-5
-        )
+        p_anew = anew[row, codes[row]]
+        p_anew = p_anew.softmax(0) if is_single_label else p_anew.sigmoid()
+        np.testing.assert_allclose(scores[row], p_anew, rtol=1e-5)
     expected = make_product(sizes).loss(features, SparseRows.from_csr(Y))
     for row in range(N_ROWS):
         scored = sorted({*shortlist[row], *Y[[row]].indices})
         truth = torch.tensor([float(c in Y[[row]].indices) for c in scored])
-        bce = torch.nn.functional.binary_cross_entropy_with_logits
-        expected = expected + bce(anew[row, scored], truth, reduction="sum") / N_ROWS
+        z = anew[row, scored]
+        if is_single_label:
+            loss = -z.log_softmax(0)[truth == 1].sum()
+        else:
+            bce = torch.nn.functional.binary_cross_entropy_with_logits
+            loss = bce(z, truth, reduction="sum")
+        expected = expected + loss / N_ROWS
     # Both heads were given the same first random numbers, those of the digits.
     torch.testing.assert_close(head.loss(features, SparseRows.from_csr(Y)), expected)
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skxmc import MultiHeadEncodingClassifier
-from skxmc._codes import choose_head_sizes, choose_variant
+from skxmc._codes import choose_head_sizes, plan_heads
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
 
@@ -54,18 +54,19 @@ def labels():
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "variant"),
-    [
-        (1, "product"),
-        (1024, "product"),
-        (1025, "cascade"),
-        (2**20, "cascade"),
-        (2**20 + 1, "product"),
-    ],
+    ("n_classes", "n_shortlist"),
+    [(1, 0), (1024, 0), (1025, 200), (2**20, 200), (2**20 + 1, 0)],
 )
-def test_classes_beyond_those_of_one_head_have_vectors_of_their_own(n_classes, variant):
-    assert choose_variant(True, n_classes) == variant
-    assert choose_variant(False, n_classes) == "cascade"
+def test_auto_scores_classes_beyond_those_of_one_head_anew(n_classes, n_shortlist):
+    wanted = {"n_heads": None, "head_sizes": None, "n_shortlist": None}
+    plan = plan_heads(n_classes, True, variant="auto", **wanted)
+    assert (plan.variant, plan.n_shortlist) == ("product", n_shortlist)
+    plan = plan_heads(n_classes, True, variant="product", **wanted)
+    assert (plan.variant, plan.n_shortlist) == ("product", 0)
+    plan = plan_heads(n_classes, False, variant="auto", **wanted)
+    assert plan.variant == "cascade"
+    one_head = wanted | {"n_heads": 1}
+    assert plan_heads(n_classes, True, variant="auto", **one_head).n_shortlist == 0
 
 
 def test_auto_of_many_classes_is_better_than_the_product():

@@ -191,7 +191,8 @@ def compare_classes():
     print_header("data", "classes", "estimator", "accuracy", "fit s")
     heads = {
         "multi-head, product": MultiHeadEncodingClassifier("product"),
-        "multi-head, cascade (auto)": MultiHeadEncodingClassifier(),
+        "multi-head, product, 200 anew (auto)": MultiHeadEncodingClassifier(),
+        "multi-head, cascade": MultiHeadEncodingClassifier("cascade"),
     }
     others = {"UniDEC": UniDECClassifier(), "DECLARE": DECLAREClassifier()}
     for name in ("stdlib", "debian-depends"):

@@ -12,7 +12,11 @@ from skxmc._nn._candidates import (
     rank_candidates,
     target_pairs,
 )
-from skxmc._nn._losses import probability_of_draws, valid_mass
+from skxmc._nn._losses import (
+    probability_of_draws,
+    segment_log_softmax,
+    valid_mass,
+)
 from skxmc._nn._modules import prior_layer
 from skxmc._nn._tables import LabelTable, prior_bias
 from skxmc._product_topk import exact_scores, product_topk
@@ -25,9 +29,10 @@ class ProductHead(nn.Module):
     of all sums of one output a head: the logits of a classifier of low rank. It is
     renormalised over the codes that belong to a label.
 
-    For rows with several labels it is trained on the digits of each, which tells how
-    often a digit occurs, but not which digits go together. A `LabelTable` then scores
-    the best `n_shortlist` labels anew.
+    A `LabelTable` can score the best `n_shortlist` labels anew: by a softmax, or, where
+    rows have several labels, by a sigmoid each. For these the heads are trained on the
+    digits of each label, which tells how often a digit occurs, but not which digits go
+    together.
 
     Parameters
     ----------
@@ -43,14 +48,27 @@ class ProductHead(nn.Module):
         Labels to score anew; 0 for none.
     n_draws : float
         Mean number of labels of a row; 1 if each has one.
+    is_single_label : bool
+        Whether each row has one label.
     """
 
+    is_single_label: bool = False  # of models stored before a shortlist needed it
+
     def __init__(
-        self, n_features, head_sizes, counts, *, n_samples, n_shortlist, n_draws
+        self,
+        n_features,
+        head_sizes,
+        counts,
+        *,
+        n_samples,
+        n_shortlist,
+        n_draws,
+        is_single_label,
     ):
         super().__init__()
         self.head_sizes, self.n_labels = head_sizes, len(counts)
         self.n_shortlist, self.n_draws = min(n_shortlist, len(counts)), n_draws
+        self.is_single_label = is_single_label
         digits = code_digits(np.arange(len(counts)), head_sizes)
         bias = [
             prior_bias(np.bincount(d, weights=counts, minlength=size), None, True)
@@ -59,7 +77,8 @@ class ProductHead(nn.Module):
         self.digits = prior_layer(np.concatenate(bias), n_features)
         self.table = None
         if self.n_shortlist:
-            self.table = LabelTable(prior_bias(counts, n_samples, False), n_features)
+            prior = prior_bias(counts, n_samples, is_single_label)
+            self.table = LabelTable(prior, n_features)
             self.by_frequency = np.argsort(-counts, kind="stable")
 
     @property
@@ -80,7 +99,8 @@ class ProductHead(nn.Module):
     def loss(self, features, targets):
         """Compute the cross-entropy, each row's shared among its labels.
 
-        The table adds the binary cross-entropy of the shortlist and the true labels.
+        The table adds its own among the shortlist and the true labels, a binary one for
+        each where a row has several labels.
         """
         heads = self.log_probabilities(features)
         rows, codes = target_pairs(targets)
@@ -92,10 +112,16 @@ class ProductHead(nn.Module):
             chosen = self._shortlist([z.detach() for z in heads])
             pairs = chosen, (rows, codes)
             candidates = Candidates.union(len(targets), self.n_labels, *pairs)
-            truth = candidates.indicator(rows, codes)
-            z = self.table(features, candidates)
-            loss = loss + F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
+            loss = loss + self._table_loss(features, candidates, rows, codes)
         return loss / len(targets)
+
+    def _table_loss(self, features, candidates, rows, codes):
+        z = self.table(features, candidates)
+        if self.is_single_label:
+            log_p = segment_log_softmax(z, candidates.rows, candidates.n_rows)
+            return -log_p[candidates.find(rows, codes)].sum()
+        truth = candidates.indicator(rows, codes)
+        return F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
 
     def rank(self, features, k, n_rows=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
@@ -131,7 +157,10 @@ class ProductHead(nn.Module):
         heads = [log_p[:n_rows] for log_p in self.log_probabilities(features)]
         chosen = self._shortlist(heads)
         candidates = Candidates.union(len(heads[0]), self.n_labels, chosen)
-        return candidates, F.logsigmoid(self.table(features, candidates))
+        z = self.table(features, candidates)
+        if self.is_single_label:
+            return candidates, segment_log_softmax(z, candidates.rows, len(heads[0]))
+        return candidates, F.logsigmoid(z)
 
     def _shortlist(self, heads):
         codes, _ = _best_codes(heads, self.n_shortlist, self.n_labels)

@@ -61,6 +61,7 @@ _FIELDS = {
         "n_labels": "size n_labels",
         "n_shortlist": "int",
         "n_draws": "float | int",
+        "is_single_label?": "bool",
         "digits": "SteadyLinear",
         "table": "LabelTable | none",
         "by_frequency?": "int64[n_labels]",
