@@ -112,11 +112,11 @@ class ProductHead(nn.Module):
             chosen = self._shortlist([z.detach() for z in heads])
             pairs = chosen, (rows, codes)
             candidates = Candidates.union(len(targets), self.n_labels, *pairs)
-            loss = loss + self._table_loss(features, candidates, rows, codes)
+            z = self.table(features, candidates)
+            loss = loss + self._table_loss(z, candidates, rows, codes)
         return loss / len(targets)
 
-    def _table_loss(self, features, candidates, rows, codes):
-        z = self.table(features, candidates)
+    def _table_loss(self, z, candidates, rows, codes):
         if self.is_single_label:
             log_p = segment_log_softmax(z, candidates.rows, candidates.n_rows)
             return -log_p[candidates.find(rows, codes)].sum()
