@@ -1,5 +1,7 @@
 """Multi-head encoding as a user sees it: variants, sizes, orders, reuse of features."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -82,6 +84,22 @@ def test_auto_of_many_classes_is_better_than_the_product():
     )
     assert len(np.unique(y[:2500])) > 1024
     assert auto > product + 0.1
+
+
+@pytest.mark.parametrize("variant", ["auto", "product"])
+def test_the_estimated_memory_of_many_classes_is_what_they_take(variant):
+    X, Y = make_xmc_classification(
+        *(3000, 4000, 1500), n_labels_per_sample=1, label_skew=0, random_state=0
+    )
+    y = np.asarray(Y.argmax(axis=1))
+    model = MultiHeadEncodingClassifier(variant, max_epochs=1, random_state=0)
+    sizes = model.estimate_memory(
+        *(X.shape[0], len(np.unique(X.indices)), len(np.unique(y))),
+        n_nonzero=X.nnz / X.shape[0],
+        n_labels_per_sample=1,
+    )
+    taken = len(pickle.dumps(model.fit(X, y)))
+    assert 0.75 * taken < sizes["model"] < 1.25 * taken
 
 
 def test_auto_is_product_for_classes_and_cascade_for_labels(classes, labels):
