@@ -200,7 +200,7 @@ def plan_heads(n_labels, is_single_label, *, variant, n_heads, head_sizes, n_sho
     """Plan the heads: those that are wanted, or what suits the labels.
 
     The product of few classes needs no second head, and is one-vs-all by an exact
-    softmax. Of more, digits alone lose 5 to 12 points of accuracy against a vector for
+    softmax. Of more, digits alone lose 5 to 13 points of accuracy against a vector for
     each, so that "auto" scores a shortlist by these, until they outgrow the memory.
 
     Parameters

@@ -45,7 +45,7 @@ class MultiHeadEncodingClassifier(
           others. For 1-D y, and to train features for something else.
         - "full": one-vs-all, the baseline.
         - "auto": "product" for 1-D y, and where it has 1025 to 1 048 576 classes with a
-          shortlist, which is worth 5 to 11 points; "cascade" for an indicator.
+          shortlist, which is worth 5 to 13 points; "cascade" for an indicator.
     n_heads : int or None, default=None
         Number of digits. One makes "product" and "cascade" one-vs-all. By default two;
         of at most 1024 labels one, as more would save little and cost precision; of
