@@ -49,6 +49,7 @@ MULTI_LABEL = [
 SINGLE_LABEL = [
     DECLAREClassifier(decoder="linear", **FAST),
     MultiHeadEncodingClassifier(n_heads=2, **FAST),
+    MultiHeadEncodingClassifier("product", n_heads=2, n_shortlist=12, **FAST),
     MultiHeadEncodingClassifier("cascade", n_heads=3, n_candidate_groups=3, **FAST),
     MultiHeadEncodingClassifier("sampling", n_heads=2, **FAST),
     UniDECClassifier(**FAST),
