@@ -612,6 +612,7 @@ def load_mutants(contents, seed, n_mutants, folder):
     Each is tried as it is, when only an error is right, and with a digest that fits, as
     by someone who means harm: then whatever loads has to answer or to raise an error.
     """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU's addresses are beyond the limit
     limit = 4 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     rng = np.random.default_rng(seed)
