@@ -73,6 +73,29 @@ class LabelStore:
         sums = np.bincount(self.set_of_key[keys], weights, minlength=len(sizes))
         return (sums / np.maximum(sizes, 1))[self.set_of_row]
 
+    def __getstate__(self):
+        """Return what a pickle holds: small numbers, and where the ones of sets are."""
+        state = {name: _in_few_bits(numbers) for name, numbers in self._numbers()}
+        parts = _in_few_bits(self.sets.indices), _in_few_bits(self.sets.indptr)
+        return state | {"sets": (*parts, self.sets.shape)}
+
+    def __setstate__(self, state):
+        indices, indptr, shape = state.pop("sets")
+        for name, numbers in state.items():
+            setattr(self, name, numbers.astype(np.int32))
+        if "key_rows" not in state:
+            self.key_rows, self.set_of_key = self.rows, self.set_of_row
+        places = indices.astype(np.int64), indptr.astype(np.int64)
+        ones = np.ones(len(indices), dtype=np.float32)
+        self.sets = _with_small_indices(sp.csr_array((ones, *places), shape=shape))
+
+    def _numbers(self):
+        """Yield names and arrays of integers, none twice."""
+        twice = ("key_rows", "set_of_key") if self.key_rows is self.rows else ()
+        for name, numbers in vars(self).items():
+            if name not in ("sets", *twice):
+                yield name, numbers
+
     @property
     def n_bytes(self):
         """Memory in bytes."""
@@ -204,6 +227,11 @@ def _with_small_indices(Y):
         return Y
     small = [part.astype(np.int32, copy=False) for part in (Y.indices, Y.indptr)]
     return sp.csr_array((Y.data, *small), shape=Y.shape)
+
+
+def _in_few_bits(numbers):
+    """Return integers that are not negative in as few bytes each as they take."""
+    return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
 def unique_label_rows(Y):

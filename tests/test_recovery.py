@@ -1,5 +1,6 @@
 """From neighbours to labels, against loops over neighbours."""
 
+import pickle
 from collections import Counter
 from unittest import mock
 
@@ -217,3 +218,27 @@ def test_a_store_takes_no_more_memory_than_it_needs(key_per_set, index_dtype):
     assert np.array_equal(
         store.sets.toarray()[store.set_of_key], Y.toarray()[store.key_rows]
     )
+
+
+@pytest.mark.parametrize("key_per_set", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "share"), [((1, 1), 1), ((400, 7000), 0.6), ((400, 70_000), 1)]
+)
+def test_a_pickled_store_comes_back_as_it_was(shape, share, key_per_set):
+    Y = sp.random_array(shape, density=min(1, 5 / shape[1]), rng=0, format="csr")
+    Y.data[:] = 1
+    store = LabelStore(Y, key_per_set=key_per_set)
+    pickled = pickle.dumps(store)
+    back = pickle.loads(pickled)
+    assert vars(back).keys() == vars(store).keys()
+    assert (back.key_rows is back.rows) == (store.key_rows is store.rows)
+    for name, numbers in vars(store).items():
+        if name != "sets":
+            assert getattr(back, name).dtype == np.int32
+            assert np.array_equal(getattr(back, name), numbers)
+    for name in ("data", "indices", "indptr"):
+        part, expected = getattr(back.sets, name), getattr(store.sets, name)
+        assert part.dtype == expected.dtype
+        assert np.array_equal(part, expected)
+    assert back.sets.shape == store.sets.shape
+    assert len(pickled) < 1200 + share * store.n_bytes
