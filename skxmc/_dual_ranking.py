@@ -24,7 +24,9 @@ _START = 0.15
 _SMOOTHING = 0.5
 # Of the logarithm of a label's chance to be in a pool. Its own weight would be 1 if
 # negatives were picked by chance alone; this is what held-out rows say.
-_POOL_FACTOR = 0.3
+_POOL_FACTOR = 0.5
+# Of a label without training rows that is described otherwise, see `start_bonus`.
+_UNSEEN_BONUS = 1.0
 
 
 class Dial(NamedTuple):
@@ -243,7 +245,7 @@ def pool_bonus(counts, n_samples, n_draws):
     """Compute what makes up for labels that are seldom in the pool of a batch.
 
     They are compared with fewer of the rows that lack them than frequent labels are,
-    and come out too high: ``0.3 * log(1 - (1 - frequency) ** n_draws)``, the logarithm
+    and come out too high: ``0.5 * log(1 - (1 - frequency) ** n_draws)``, the logarithm
     of the chance to be in the pool.
 
     Parameters
@@ -260,6 +262,29 @@ def pool_bonus(counts, n_samples, n_draws):
     """
     chance = -np.expm1(n_draws * np.log1p(-_frequency(counts, n_samples)))
     return (_POOL_FACTOR * np.log(chance)).astype(np.float32)
+
+
+def start_bonus(own_features, n_labels, n_samples, n_draws):
+    """Compute the bonus of labels while they have no training row.
+
+    They were never a positive, so labels that were outdo them. One that is described is
+    raised, to be found by its features; one that is not is as rare as can be.
+
+    Parameters
+    ----------
+    own_features : csr_array of shape (n_labels, n_features), or None
+        What labels are described by, beside their rows.
+    n_labels, n_samples, n_draws : int
+        See `pool_bonus`.
+
+    Returns
+    -------
+    bonus : ndarray of shape (n_labels,), float32
+    """
+    bonus = pool_bonus(np.zeros(n_labels), n_samples, n_draws)
+    if own_features is not None:
+        bonus[np.diff(own_features.indptr) > 0] = _UNSEEN_BONUS
+    return bonus
 
 
 def _frequency(counts, n_samples):

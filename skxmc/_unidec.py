@@ -16,7 +16,7 @@ from skxmc._base import (
     rest_of,
     unchanged_on_error,
 )
-from skxmc._dual_ranking import dial_of, table_of
+from skxmc._dual_ranking import dial_of, start_bonus, table_of
 from skxmc._dual_training import (
     best_labels,
     fill_keys,
@@ -202,13 +202,14 @@ class UniDECClassifier(
     of training rows of label l out of n, the score is ::
 
         encoder_weight * z @ z_l / T + (1 - encoder_weight) * (f @ w_l + b_l)
-            + popularity * log(n_l / n) + 0.3 * log(1 - (1 - n_l / n) ** m)
+            + popularity * log(n_l / n) + 0.5 * log(1 - (1 - n_l / n) ** m)
 
     with m = batch_size * (1 + n_negatives): labels that are seldom in the pool of a
-    batch learn too little of the rows that lack them, and would come out too high. It
-    is one inner product, searched for its largest values. Over the pool of a batch,
-    with p the positives of a row and j one of them, the losses are the means over p
-    of ::
+    batch learn too little of the rows that lack them, and would come out too high. A
+    label without any row has 1 in place of that term, if `label_features` describe it.
+    The score is one inner product, searched for its largest values. Over the pool of a
+    batch, with p the positives of a row and j one of them, the losses are the means
+    over p of ::
 
         supcon     -log(e^s_j / sum_l e^s_l)
         decoupled  -log(e^s_j / (e^s_j + sum_(l not in p) e^s_l))
@@ -400,7 +401,7 @@ class UniDECClassifier(
             label_features=labels.features,
             counts=counts,
             n_samples=n_samples,
-            n_draws=self.batch_size * (1 + self.n_negatives),
+            n_draws=self._n_draws,
             device=device,
         )
         dial = self._dial()
@@ -488,6 +489,7 @@ class UniDECClassifier(
             input_scale=scale,
         )
         keys = start_labels(tower, labels.features, device)
+        keys[:, -2] = start_bonus(own, *Y.shape[::-1], self._n_draws)
         return labels, keys, self._make_net(tower, keys, self.temperature)
 
     def _start_features(self, X, Y, form, rng):
@@ -568,6 +570,11 @@ class UniDECClassifier(
         if self.classifier_lr is not None:
             rates["table.*"] = self.classifier_lr
         return rates
+
+    @property
+    def _n_draws(self):
+        """Labels drawn for the pool of a batch, with repetitions."""
+        return self.batch_size * (1 + self.n_negatives)
 
     def _dial(self):
         """Return the weights in the score, as they are set now."""

@@ -11,6 +11,7 @@ from skxmc._dual_ranking import (
     empty_keys,
     log_frequency,
     pool_bonus,
+    start_bonus,
     table_of,
 )
 
@@ -140,6 +141,15 @@ def test_labels_lose_by_the_chance_to_be_out_of_the_pool():
     draws = rng.random((4000, 100, 4)) < shares  # a pool of 100 draws, 4000 times
     chances = draws.any(axis=1).mean(axis=0)
     bonus = pool_bonus(counts, n_samples, 100)
-    np.testing.assert_allclose(bonus, 0.3 * np.log(chances), atol=0.02)
+    np.testing.assert_allclose(bonus, 0.5 * np.log(chances), atol=0.03)
     assert bonus.dtype == np.float32
-    assert pool_bonus(np.array([1]), 10**7, 1)[0] < -4  # finite, however rare
+    assert pool_bonus(np.array([1]), 10**7, 1)[0] < -7  # finite, however rare
+
+
+def test_labels_without_rows_are_raised_if_they_are_described():
+    rarest = pool_bonus(np.array([1]), 400, 100)[0]
+    own = sp.csr_array(np.array([[0.0, 2.0], [0.0, 0.0], [1.0, 1.0]]))
+    bonus = start_bonus(own, 3, 400, 100)
+    assert bonus[0] == bonus[2] == 1
+    assert bonus[1] < rarest
+    assert (start_bonus(None, 3, 400, 100) == bonus[1]).all()

@@ -84,6 +84,22 @@ def test_labels_without_any_row_are_found_by_their_features(data, weight):
     assert extended.classes_.tolist() == list(range(60))
 
 
+def test_columns_without_any_row_are_found_if_they_are_described(data):
+    X, Y, L, X_test, Y_test = data
+    rows = np.flatnonzero(Y[:, 55:].sum(axis=1) == 0)
+    undescribed = L.tolil()
+    undescribed[55:] = 0
+    found = []
+    for features in (L, undescribed.tocsr()):
+        model = UniDECClassifier(features, random_state=0, **SMALL)
+        with pytest.warns(UserWarning, match="no positive row"):
+            model.fit(X[rows], Y[rows])
+        indices, _ = model.predict_topk(X_test, k=5)
+        found.append(recall_of_new(indices, Y_test[:, 55:].toarray(), 55))
+    assert found[0] > 0.3  # by chance, 5 of 60
+    assert found[1] == 0
+
+
 def recall_of_new(indices, truth, first_new):
     """Compute the share of true new labels, numbered from `first_new`, in a ranking."""
     ranked = np.zeros(truth.shape)

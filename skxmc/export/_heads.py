@@ -103,14 +103,9 @@ def add_product(graph, f, head, order, k):
     _check_ranked(k, head.n_shortlist, "n_shortlist")
     _, shortlist = graph.topk(logits, head.n_shortlist)
     z = graph.pair_products(f, array_of(head.table.weight), shortlist)
-    is_exclusive = head.is_single_label
-    log_p = graph.add("LogSoftmax", z, axis=1) if is_exclusive else z
-    best, places = graph.topk(log_p, k)
+    best, places = graph.topk(_log_share(graph, z, head), k)
     codes = graph.add("GatherElements", shortlist, places, axis=1)
-    return [
-        graph.add("Exp" if is_exclusive else "Sigmoid", best),
-        graph.add("Gather", order, codes),
-    ]
+    return [_probability(graph, best, 1), graph.add("Gather", order, codes)]
 
 
 def add_sampling(graph, f, head, order, k):
