@@ -489,7 +489,7 @@ class UniDECClassifier(
             input_scale=scale,
         )
         keys = start_labels(tower, labels.features, device)
-        keys[:, -2] = start_bonus(own, *Y.shape[::-1], self._n_draws)
+        keys[:, -2] = start_bonus(own, Y.shape[1], Y.shape[0], self._n_draws)
         return labels, keys, self._make_net(tower, keys, self.temperature)
 
     def _start_features(self, X, Y, form, rng):
