@@ -270,6 +270,21 @@ def test_verbose_shows_nothing_a_bar_or_a_table(verbose, bar, table, error, capf
     assert bool(out) == table
 
 
+class RaiseAtTheEnd(Callback):
+    def on_train_end(self, net, **kwargs):
+        raise ValueError("at the end")
+
+
+def test_a_bar_is_closed_where_a_callback_fails_at_the_end(capfd):
+    with pytest.raises(ValueError, match="at the end") as caught:
+        run(make_module(), callbacks=[RaiseAtTheEnd()], verbose=1)
+    assert "fit: 100%" in capfd.readouterr().err
+    run(make_module(), verbose=1)
+    # Moving up a line, past a bar that is still open, begins with an escape.
+    assert "\x1b" not in capfd.readouterr().err
+    assert caught.value  # which keeps the first bar alive till here
+
+
 def test_in_a_terminal_the_bar_is_drawn_over_itself(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     run(make_module(), verbose=1)

@@ -227,6 +227,7 @@ class ShowProgress(Callback):
 
     def __init__(self, n_batches):
         self.n_batches = n_batches
+        self.bar_ = None
 
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
@@ -250,6 +251,7 @@ class ShowProgress(Callback):
             shown["P@1"] = f"{row[key]:.3f}"
         self.bar_.set_postfix(shown, refresh=not self.is_log_)
 
-    def on_train_end(self, net, **kwargs):
-        """Close the bar."""
-        self.bar_.close()
+    def close(self):
+        """Close the bar: where it stays open, the next one is drawn below it."""
+        if self.bar_ is not None:
+            self.bar_.close()

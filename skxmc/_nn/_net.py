@@ -1,7 +1,7 @@
 """The training engine: skorch's loop over sparse batches."""
 
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -119,6 +119,7 @@ def train(
         for data in (dataset, validation):
             if hasattr(data, "agree"):
                 data.agree = of_first
+    progress = ShowProgress(n_batches)
     net = SparseNet(
         module,
         criterion=torch.nn.Identity,  # skorch wants one, see get_loss
@@ -143,7 +144,7 @@ def train(
             schedule,
             *callbacks,
             *([keeper] if keeper else []),
-            *([ShowProgress(n_batches)] if verbose else []),
+            *([progress] if verbose else []),
         ],
         verbose=max(0, verbose - 1),
         device=str(device),
@@ -151,6 +152,7 @@ def train(
     seed_generators(module, layers)
     try:
         with (
+            closing(progress),  # also where another callback fails at the end
             limited_threads(one_thread=True),
             one_blas_thread(),
             _own_global_generator(module, device, seed),
