@@ -7,7 +7,7 @@ STORAGES = ("float16", "int8", "int4")
 # 4 bits, the largest of 128 normal numbers is about where clipping would pay.
 _BLOCK_COLUMNS = {"int8": 64, "int4": 128}
 _LARGEST = {"int8": 127, "int4": 7}
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 512
 # The two numbers that a byte holds, each plus 8, the first low: two float32 that are
 # copied as one uint64.
 _PAIRS = (
@@ -79,10 +79,14 @@ class StoredRows:
         return self.data.nbytes + self.exact.nbytes + scales
 
 
-def chunks(A):
-    """Yield a matrix, stored or not, a few thousand rows at a time."""
-    for start in range(0, len(A), _CHUNK_ROWS):
-        yield A[start : start + _CHUNK_ROWS]
+def chunks(A, start=0, stop=None):
+    """Yield rows of a matrix, stored or not, a few hundred at a time.
+
+    Those that are decoded stay in the processor's cache until they are used.
+    """
+    stop = len(A) if stop is None else min(stop, len(A))
+    for first in range(start, stop, _CHUNK_ROWS):
+        yield A[first : min(first + _CHUNK_ROWS, stop)]
 
 
 def _scales(A, largest, block, dtype):

@@ -71,4 +71,6 @@ def test_what_float16_cannot_hold_stays_finite():
 def test_chunks_are_all_rows():
     A = matrix((9000, 3))
     assert np.array_equal(np.concatenate([*chunks(A)]), A)
-    assert len([*chunks(A)]) == 3
+    assert np.array_equal(np.concatenate([*chunks(A, 100, 2000)]), A[100:2000])
+    assert np.array_equal(np.concatenate([*chunks(A, 8000, 9999)]), A[8000:])
+    assert all(len(part) <= 512 for part in chunks(A))

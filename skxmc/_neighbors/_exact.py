@@ -85,9 +85,16 @@ def _rank_roughly(queries, keys, k):
     for start in range(0, len(keys), size):
         # OpenBLAS at times raises the flag where all is finite: numpy issue 28227.
         with np.errstate(invalid="ignore"):
-            block = queries @ keys[start : start + size].T
+            block = _products(queries, keys, start, start + size)
         best.merge(block, start, k)
     return best.indices, best.scores
+
+
+def _products(queries, keys, start, stop):
+    """Compute the inner products of queries with some of the keys."""
+    if isinstance(keys, np.ndarray):
+        return queries @ keys[start:stop].T
+    return np.hstack([queries @ part.T for part in chunks(keys, start, stop)])
 
 
 def _rank_exactly(queries, keys, candidates, k, is_close=None):

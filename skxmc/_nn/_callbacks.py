@@ -2,6 +2,7 @@
 
 import math
 import sys
+from typing import Any
 
 import torch
 from skorch.callbacks import Callback
@@ -227,7 +228,7 @@ class ShowProgress(Callback):
 
     def __init__(self, n_batches):
         self.n_batches = n_batches
-        self.bar_ = None
+        self.bar_: Any = None
 
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
