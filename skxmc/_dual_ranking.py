@@ -245,8 +245,8 @@ def pool_bonus(counts, n_samples, n_draws):
     """Compute what makes up for labels that are seldom in the pool of a batch.
 
     They are compared with fewer of the rows that lack them than frequent labels are,
-    and come out too high: ``0.5 * log(1 - (1 - frequency) ** n_draws)``, the logarithm
-    of the chance to be in the pool.
+    and come out too high: ``0.5 * log(1 - (1 - frequency) ** n_draws)``, half the
+    logarithm of the chance to be in the pool.
 
     Parameters
     ----------
