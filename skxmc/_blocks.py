@@ -4,8 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 
 #: Rows of one matrix product of a network, and of one of so few that it takes less time
-#: where they are rounded alike, see `steady_linear`.
-BLOCK_ROWS, FEW_ROWS = 64, 8
+#: where they are rounded alike, see `steady_linear`. A single row never is.
+BLOCK_ROWS, FEW_ROWS, LEAST_ROWS = 64, 8, 2
 # Rows that are searched for together, and that a network is applied to together. With
 # more, products are no faster.
 ROWS_AT_ONCE = 256
@@ -50,21 +50,20 @@ def row_blocks(X, size=BLOCK_ROWS):
         yield X[start : start + size]
 
 
-def filled_up(n_rows, least=BLOCK_ROWS):
-    """Return how many rows a network is given, the last of them empty, for so many.
+def filled_up(n_rows, least=LEAST_ROWS):
+    """Return how many rows a product is given, the last of them empty, for so many.
 
-    A matrix product may round a row differently in a matrix of another height. With
-    heights that are multiples of BLOCK_ROWS, all products can have that one, in which
-    torch's round every row alike; few rows, where they do so too (`steady_linear`).
-    Those of numpy do not: see `search_exact`.
+    It may round a row differently in a matrix of another height. So there are few
+    heights, of which `steady_linear` knows those that round alike.
 
     Parameters
     ----------
     n_rows : int
         Rows of a block.
-    least : int, default=BLOCK_ROWS
+    least : int, default=LEAST_ROWS
         What blocks of no more rows are filled up to.
     """
-    if n_rows <= least:
-        return least
-    return -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS
+    for height in (LEAST_ROWS, FEW_ROWS):
+        if max(n_rows, least) <= height:
+            return height
+    return max(1, -(-n_rows // BLOCK_ROWS)) * BLOCK_ROWS

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
 from skxmc._neighbors import NeighborIndex
-from skxmc._pairs import holds_labels, pair_products
+from skxmc._pairs import holds_labels
 from skxmc._stored import StoredRows
 from skxmc._topk import fill_ranking
 
@@ -182,8 +182,7 @@ class DualRanker:
         """Score one label as `rank` does: probabilities of shape (n_rows,)."""
         slope, intercept = self._calibration(dial)
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        rows = np.arange(len(queries))
-        scores = pair_products(queries, rows, self.keys, np.full_like(rows, label))
+        scores = self.index.score(queries, label)
         if not self.is_exclusive:
             return sigmoid(scores, slope, intercept)
         n_best = min(N_CALIBRATED, len(self.keys))

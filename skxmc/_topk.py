@@ -241,22 +241,15 @@ def _topk_wide(scores, k):
     dealt = scores[:, : size * n_groups].reshape(n_samples, size, n_groups)
     maxima = dealt.max(axis=1)
     bound = np.partition(maxima, n_groups - k, axis=1)[:, [n_groups - k]]
-    places = np.flatnonzero(scores > bound)
-    if len(places) > scores.size // 8:
+    places = np.flatnonzero(scores >= bound)
+    if len(places) > scores.size // 8:  # many are equal
         return _topk_block(scores, k)
     rows, columns = np.divmod(places, n_labels)
-    starts = np.searchsorted(rows, np.arange(n_samples + 1))
-    n_above = np.diff(starts)
-    shape = n_samples, max(k, n_above.max())
+    n_chosen = np.bincount(rows, minlength=n_samples)
+    slots = np.arange(len(rows)) - (np.cumsum(n_chosen) - n_chosen)[rows]
+    shape = n_samples, n_chosen.max()
     labels, few = np.zeros(shape, dtype=np.intp), np.full(shape, -np.inf, scores.dtype)
-    slots = np.arange(len(rows)) - starts[rows]
     labels[rows, slots], few[rows, slots] = columns, scores[rows, columns]
-    # Of fewer than k above it, the k-th best is the bound: its first ones fill up.
-    for row in np.flatnonzero(n_above < k):
-        vacant = slice(n_above[row], k)
-        tied = np.flatnonzero(scores[row] == bound[row])
-        labels[row, vacant] = tied[: k - n_above[row]]
-        few[row, vacant] = bound[row]
     order, top_scores = _topk_block(few, k)
     return np.take_along_axis(labels, order, axis=1), top_scores
 

@@ -9,7 +9,7 @@ import torch
 
 import skxmc
 from skxmc import DECLAREClassifier
-from skxmc._neighbors import NeighborIndex, search_exact
+from skxmc._neighbors import NeighborIndex, _exact, normalize_rows, search_exact
 from skxmc._nn import _device_keys, keys_on
 from skxmc._nn._device_keys import DeviceKeys
 from skxmc._stored import StoredRows
@@ -58,13 +58,24 @@ def test_candidates_are_those_of_a_sort(monkeypatch, max_scores):
 
 @pytest.mark.parametrize("make", [vectors, whole_vectors])
 @pytest.mark.parametrize("n_keys", [5, 2000])
-def test_a_search_with_them_gives_the_same_bits(make, n_keys):
+def test_a_search_with_them_finds_the_same(make, n_keys, monkeypatch):
     queries, keys = make(700), make(n_keys, seed=1)
     on_device = DeviceKeys(keys, CPU)
-    expected = search_exact(queries, keys, 5)
     found = search_exact(queries, keys, 5, on_device=on_device)
-    for part, same in zip(found, expected, strict=True):
+    expected = search_exact(queries, keys, 5)
+    assert_same_but_for_rounding(found, expected, queries, keys)
+    monkeypatch.setattr(_exact, "products_are_steady", lambda: False)
+    for part, same in zip(found, search_exact(queries, keys, 5), strict=True):
         np.testing.assert_array_equal(part, same)
+
+
+def assert_same_but_for_rounding(found, expected, queries, keys):
+    """Compare rankings, of which keys may change places that score nearly the same."""
+    products = queries.astype(np.float64) @ keys.T
+    own = np.take_along_axis(products, found[0], axis=1)
+    for scores in (expected[1], own):
+        np.testing.assert_allclose(found[1], scores, rtol=1e-5, atol=1e-5)
+    assert (found[0] == expected[0]).mean() > 0.999
 
 
 def test_they_take_no_memory_that_is_not_there(free_memory):
@@ -118,11 +129,10 @@ def test_an_index_searches_there_and_stores_none_of_it(free_memory, similarity):
     index = NeighborIndex(
         vectors(2000), similarity=similarity, kind="exact", n_neighbors=5
     )
-    queries = vectors(30, seed=1)
+    queries = normalize_rows(vectors(30, seed=1))
     expected, size = index.search(queries, 5), len(pickle.dumps(index))
     found = index.search(queries, 5, CUDA)
-    for part, same in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(part, same)
+    assert_same_but_for_rounding(found, expected, queries, index.keys)
     assert len(pickle.dumps(index)) == size
     assert index.compressed("int8")._on_device is None
 
@@ -146,11 +156,10 @@ def test_a_model_that_has_searched_there_is_saved_without_it(tmp_path):
 
 @pytest.mark.gpu
 @needs_cuda
-def test_a_gpu_gives_the_bits_of_the_cpu():
+def test_a_gpu_finds_what_the_cpu_finds():
     queries, keys = vectors(700, 256), vectors(50_000, 256, seed=1)
     on_device = keys_on(CUDA, keys)
     assert on_device.keys.is_cuda
     expected = search_exact(queries, keys, 20)
     found = search_exact(queries, keys, 20, on_device=on_device)
-    for part, same in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(part, same)
+    assert_same_but_for_rounding(found, expected, queries, keys)

@@ -58,11 +58,12 @@ def heights_of_blocks(encode):
 
 HEIGHTS = [
     # What is set, numbers of rows, the blocks they are put into.
-    ({}, 1, [8]),
+    ({}, 1, [2]),
+    ({}, 3, [8]),
     ({}, 8, [8]),
     ({}, 9, [64]),
     ({}, 256, [256]),
-    ({}, 257, [256, 8]),
+    ({}, 257, [256, 2]),
     ({}, 321, [256, 128]),
     ({"n_scores": 4096}, 100, [128]),
     ({"n_scores": 4097}, 100, [64, 64]),

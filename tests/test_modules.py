@@ -6,16 +6,13 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from skxmc._nn import _modules
 from skxmc._nn._modules import (
     Dropout,
     SparseEncoder,
     has_foreign_layers,
     seed_generators,
-    steady_linear,
 )
 from skxmc._nn._sparse import SparseRows
-from skxmc._nn._threads import limited_threads
 
 N_FEATURES, N_OUTPUTS, SCALE = 7, 3, 0.25
 HIDDEN = [(), (5,), (5, 4)]
@@ -148,64 +145,6 @@ def test_seed_generators_reaches_every_layer_and_takes_back():
     for given in (generator, None):
         seed_generators(module, given)
         assert [layer.generator for layer in layers] == [given] * 2
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (70, 9), (159, 1183), (300, 33)])
-@pytest.mark.parametrize("has_bias", [True, False])
-def test_a_row_is_rounded_alike_among_few_rows_and_among_many(shape, has_bias):
-    generator = torch.Generator().manual_seed(0)
-    weight, bias = torch.randn(*shape, generator=generator), None
-    if has_bias:
-        bias = torch.randn(shape[0], generator=generator)
-    h = torch.randn(256, shape[1], generator=generator)
-    # On one thread: several may share out few rows otherwise than many.
-    with torch.inference_mode(), limited_threads(one_thread=True):
-        together = steady_linear(h, weight, bias)
-        for n_rows in (8, 64, 128):
-            parts = [steady_linear(some, weight, bias) for some in h.split(n_rows)]
-            assert torch.equal(torch.cat(parts), together)
-    torch.testing.assert_close(together, nn.functional.linear(h, weight, bias))
-
-
-@pytest.fixture
-def rounds_few_rows_otherwise(monkeypatch):
-    """A product that is another one among eight rows; the heights that it is given."""
-    heights = []
-
-    def linear(h, weight, bias):
-        heights.append(len(h))
-        return h @ weight.T * (1 + 0.5 * (len(h) == 8))
-
-    monkeypatch.setattr(_modules, "_tried", {})
-    monkeypatch.setattr(_modules.F, "linear", linear)
-    return heights
-
-
-def test_few_rows_are_filled_up_where_they_would_be_rounded_otherwise(
-    rounds_few_rows_otherwise,
-):
-    h = torch.ones(8, 70)
-    with torch.inference_mode():
-        for weight in (torch.zeros(65, 70), torch.ones(65, 70)):
-            assert torch.equal(steady_linear(h, weight), h @ weight.T)
-    # The trial, once, though weights of zero tell nothing, and the two products.
-    assert rounds_few_rows_otherwise == [8] * 8 + [64] + [64, 64]
-
-
-def test_large_weights_are_not_copied_for_a_trial(
-    rounds_few_rows_otherwise, monkeypatch
-):
-    monkeypatch.setattr(_modules, "_MAX_TRIED", 65 * 70 - 1)
-    with torch.inference_mode():
-        steady_linear(torch.ones(8, 70), torch.ones(65, 70))
-    assert rounds_few_rows_otherwise == [64]
-
-
-def test_a_product_is_left_whole_outside_of_inference():
-    h = torch.randn(128, 70, generator=torch.Generator().manual_seed(0))
-    weight = torch.ones(65, 70, requires_grad=True)
-    assert torch.equal(steady_linear(h, weight), nn.functional.linear(h, weight))
-    assert steady_linear(h, weight).requires_grad
 
 
 def test_layers_of_others_are_told_apart():

@@ -1,7 +1,6 @@
 """Nearest neighbours, against Python's sort over all keys."""
 
 import pickle
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -55,6 +54,7 @@ def assert_same(first, second):
         assert a.dtype == b.dtype
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("block_keys", [1, 7, 30, 10_000])
 @pytest.mark.parametrize(("n_keys", "k"), [(1, 1), (30, 30), (31, 8), (400, 12)])
 def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
@@ -68,16 +68,21 @@ def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
     np.testing.assert_array_equal(scores, np.take_along_axis(products, indices, axis=1))
 
 
-def test_a_flag_that_the_product_raises_is_no_warning(monkeypatch):
+def test_a_flag_that_the_product_raises_is_no_warning():
     # OpenBLAS raises it at times, and nothing but infinity does so each time.
     query = np.array([[np.inf, 1.0]], dtype=np.float32)
     keys = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
-    ranking = mock.Mock()
-    monkeypatch.setattr(_exact, "Ranking", lambda n_queries: ranking)
-    _exact._rank_roughly(query, keys, 2)
-    np.testing.assert_array_equal(ranking.merge.call_args.args[0], [[np.nan, np.inf]])
+    np.testing.assert_array_equal(_exact._multiply(query, keys), [[np.nan, np.inf]])
 
 
+@pytest.fixture(params=["as found", "none is steady"])
+def either_way(request, monkeypatch):
+    """Search by products that round alike, if there are any, and without."""
+    if request.param == "none is steady":
+        monkeypatch.setattr(_exact, "products_are_steady", lambda: False)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("n_copies", [1, 3, 40])  # with copies, all similarities tie
 def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypatch):
     monkeypatch.setattr(_exact, "_BLOCK_KEYS", 17)
@@ -93,6 +98,17 @@ def test_a_query_finds_the_same_whatever_it_is_searched_with(n_copies, monkeypat
     assert_same(together, [np.vstack(parts) for parts in zip(*alone, strict=True)])
     order = rng.permutation(64)
     assert_same(search_exact(queries[order], keys, 10), [p[order] for p in together])
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("n_keys", [1, 50])
+def test_one_key_is_scored_as_in_a_search(n_keys):
+    rng = np.random.default_rng(0)
+    keys = rng.standard_normal((n_keys, 40)).astype(np.float32)
+    queries = rng.standard_normal((70, 40)).astype(np.float32)
+    indices, scores = search_exact(queries, keys, n_keys)
+    found = make(keys, "exact").score(queries, n_keys - 1)
+    assert np.array_equal(found, scores[indices == n_keys - 1])
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])

@@ -5,7 +5,12 @@ import copy
 import numpy as np
 
 from skxmc._neighbors import _faiss
-from skxmc._neighbors._exact import largest_norm, normalize_rows, search_exact
+from skxmc._neighbors._exact import (
+    largest_norm,
+    normalize_rows,
+    score_key,
+    search_exact,
+)
 from skxmc._nn import keys_on
 from skxmc._stored import StoredRows
 
@@ -88,6 +93,10 @@ class NeighborIndex:
                 queries, self.keys, k, max_norm=self.max_norm, on_device=keys
             )
         return _faiss.search(self.index, queries, k)
+
+    def score(self, queries, number):
+        """Score one key as `search` does, for "dot": (n_queries,), float32."""
+        return score_key(queries, self.keys, number)
 
     def compressed(self, storage, n_exact=0):
         """Return an index of the same keys in fewer bits, see `StoredRows`.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skxmc._blocks import row_blocks, searched_rows
+from skxmc._nn import products_are_steady, steady_products
 from skxmc._pairs import pair_products
 from skxmc._stored import chunks
 from skxmc._topk import topk_dense
@@ -17,10 +18,10 @@ _N_SPARE = 64
 def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     """Rank keys by inner product, exactly, and the same way in every batch.
 
-    A matrix product finds a few more than `k` candidates; their inner products are then
-    computed one by one. The product rounds a row differently from place to place and
-    shape to shape, the single inner products do not: a query has the same answer bit
-    for bit whatever it is searched together with, ties included.
+    A query has the same answer bit for bit whatever it is searched together with, ties
+    included. Most matrix products round a row differently from place to place and shape
+    to shape. Where there are none that do not (`steady_products`), the product finds a
+    few more than `k` candidates, whose inner products are then computed one by one.
 
     Parameters
     ----------
@@ -44,26 +45,52 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     """
     if max_norm is None:
         max_norm = largest_norm(keys)
-    size = searched_rows(None if on_device is None else on_device.device)
+    search, size = _search_twice, searched_rows(on_device and on_device.device)
+    if on_device is None and products_are_steady():
+        search = _search_one if len(queries) == 1 else _search_once
     blocks = [
-        _search_block(block, keys, k, max_norm, on_device)
+        search(block, keys, k, max_norm, on_device)
         for block in row_blocks(queries, size)
     ]
     indices, scores = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(scores)
 
 
-def _search_block(queries, keys, k, max_norm, on_device):
+def score_key(queries, keys, number):
+    """Compute the inner products with one key as `search_exact` does on the CPU."""
+    if products_are_steady():
+        return steady_products(queries, keys[[number]])[:, 0]
+    rows = np.arange(len(queries))
+    return pair_products(queries, rows, keys, np.full_like(rows, number))
+
+
+def _search_once(queries, keys, k, max_norm, on_device):
+    """Rank by products that round alike, which are the answer."""
+    return _rank(queries, keys, k, steady_products)
+
+
+def _search_one(query, keys, k, max_norm, on_device):
+    """Rank for one query as `_search_once` does, by the fewest operations."""
+    rough = _products(query, keys, 0, len(keys), _multiply)[0]
+    cut = len(rough) - k
+    goal = np.partition(rough, cut)[cut] - _slack(query, max_norm)[0]
+    close = np.flatnonzero(rough >= goal)
+    if 2 * len(close) > len(keys):
+        return _rank(query, keys, k, steady_products)
+    twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
+    scores = steady_products(twice, keys[close])[0]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return close[None, order], scores[None, order]
+
+
+def _search_twice(queries, keys, k, max_norm, on_device):
+    """Rank by products as they are rounded here, and the best of them one by one."""
     n_candidates = min(k + _N_SPARE, len(keys))
     if on_device is None:
-        candidates, rough = _rank_roughly(queries, keys, n_candidates)
+        candidates, rough = _rank(queries, keys, n_candidates, _multiply)
     else:
         candidates, rough = on_device.rank_roughly(queries, n_candidates)
-    # Two ways to round an inner product differ by this much at most: keys below the
-    # k-th by more than both can be off are none of the best.
-    rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
-    slack = 2 * rounding * np.sqrt(_square_norms(queries))
-    goals = rough[:, k - 1] - slack
+    goals = rough[:, k - 1] - _slack(queries, max_norm)
     is_close = rough >= goals[:, None]
     is_close[:, :k] = True
     indices, scores = _rank_exactly(queries, keys, candidates, k, is_close)
@@ -77,24 +104,36 @@ def _search_block(queries, keys, k, max_norm, on_device):
     return indices, scores
 
 
-def _rank_roughly(queries, keys, k):
+def _slack(queries, max_norm):
+    """Return how far below the k-th product one may be that is among the k best.
+
+    That is twice as much as two ways to round an inner product differ by at most.
+    """
+    rounding = np.finfo(np.float32).eps * queries.shape[1] * max_norm
+    return 2 * rounding * np.sqrt(_square_norms(queries))
+
+
+def _rank(queries, keys, k, multiply):
     """Rank by matrix products, a block of keys at a time."""
     best, size = Ranking(len(queries)), _BLOCK_KEYS
     if isinstance(keys, np.ndarray):
         size = max(size, _BLOCK_SCORES // max(1, len(queries)))
     for start in range(0, len(keys), size):
-        # OpenBLAS at times raises the flag where all is finite: numpy issue 28227.
-        with np.errstate(invalid="ignore"):
-            block = _products(queries, keys, start, start + size)
-        best.merge(block, start, k)
+        best.merge(_products(queries, keys, start, start + size, multiply), start, k)
     return best.indices, best.scores
 
 
-def _products(queries, keys, start, stop):
+def _products(queries, keys, start, stop, multiply):
     """Compute the inner products of queries with some of the keys."""
     if isinstance(keys, np.ndarray):
-        return queries @ keys[start:stop].T
-    return np.hstack([queries @ part.T for part in chunks(keys, start, stop)])
+        return multiply(queries, keys[start:stop])
+    return np.hstack([multiply(queries, part) for part in chunks(keys, start, stop)])
+
+
+def _multiply(A, B):
+    # OpenBLAS at times raises the flag where all is finite: numpy issue 28227.
+    with np.errstate(invalid="ignore"):
+        return A @ B.T
 
 
 def _rank_exactly(queries, keys, candidates, k, is_close=None):

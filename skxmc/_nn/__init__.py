@@ -14,6 +14,7 @@ from skxmc._nn._processes import join_processes, local_device, of_first
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseProduct
+from skxmc._nn._steady import products_are_steady, steady_products
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
@@ -56,8 +57,10 @@ __all__ = [
     "n_available",
     "of_first",
     "one_blas_thread",
+    "products_are_steady",
     "register_modules",
     "resolve_device",
+    "steady_products",
     "tokenize",
     "train",
 ]

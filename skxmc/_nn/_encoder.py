@@ -8,7 +8,7 @@ import torch
 
 from skxmc._blocks import (
     BLOCK_ROWS,
-    FEW_ROWS,
+    LEAST_ROWS,
     ROWS_AT_ONCE,
     ROWS_ON_DEVICE,
     filled_up,
@@ -131,7 +131,7 @@ def _block_rows(module, device):
     if has_foreign_layers(module):
         return BLOCK_ROWS, BLOCK_ROWS
     n_scores = getattr(module, "n_scores", 0)
-    return ROWS_AT_ONCE if n_scores <= _MAX_SCORES else BLOCK_ROWS, FEW_ROWS
+    return ROWS_AT_ONCE if n_scores <= _MAX_SCORES else BLOCK_ROWS, LEAST_ROWS
 
 
 def _device_here(name):

@@ -8,15 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skxmc._blocks import BLOCK_ROWS, FEW_ROWS
 from skxmc._nn._sparse import SparseLinear
-from skxmc._stored import StoredRows, chunks
-
-# From 12 outputs on, MKL copies both factors into blocks first. With a margin.
-_MIN_PACKED_OUTPUTS = 64
-# Outcomes of `_few_round_alike`, and numbers that a trial may copy: 64 MiB.
-_tried: dict[tuple, bool] = {}
-_MAX_TRIED = 2**24
+from skxmc._nn._steady import steady_linear
 
 
 class SteadyLinear(nn.Linear):
@@ -27,53 +20,6 @@ class SteadyLinear(nn.Linear):
         if self.training:
             return super().forward(h)
         return steady_linear(h, self.weight, self.bias)
-
-
-def steady_linear(h, weight, bias=None):
-    """Compute ``h @ weight.T + bias``, and round a row alike wherever it stands.
-
-    On one thread of the CPU, that is. There rounding may depend on a product's height,
-    so all of inference have one. For few outputs, MKL's result depends on where in
-    memory a row begins, too: with rows of a multiple of 64 bytes, all begin alike.
-    """
-    if isinstance(weight, StoredRows):
-        parts = [steady_linear(h, torch.from_numpy(part)) for part in chunks(weight)]
-        out = torch.cat(parts, dim=1)
-        return out if bias is None else out + bias
-    if len(weight) < _MIN_PACKED_OUTPUTS:
-        n_missing = -h.shape[1] % 16
-        h, weight = (F.pad(part, (0, n_missing)) for part in (h, weight))
-    if not torch.is_inference_mode_enabled() or h.device.type != "cpu":
-        return F.linear(h, weight, bias)
-    if len(h) <= FEW_ROWS and not _few_round_alike(weight, bias):
-        filled = F.pad(h, (0, 0, 0, BLOCK_ROWS - len(h)))
-        return F.linear(filled, weight, bias)[: len(h)]
-    if len(h) <= BLOCK_ROWS:
-        return F.linear(h, weight, bias)
-    return torch.cat([F.linear(some, weight, bias) for some in h.split(BLOCK_ROWS)])
-
-
-def _few_round_alike(weight, bias):
-    """Tell whether FEW_ROWS rows are rounded as BLOCK_ROWS are, tried once a shape.
-
-    Where a library has one kernel for both, they are, in a fifth of the time.
-    """
-    if weight.numel() > _MAX_TRIED:
-        return False
-    key = *weight.shape, bias is None
-    if key not in _tried:
-        # Not of the weights themselves: they may be zero still.
-        h, other = _random(BLOCK_ROWS, weight.shape[1]), _random(*weight.shape)
-        few = [F.linear(some, other, bias) for some in h.split(FEW_ROWS)]
-        _tried[key] = torch.equal(torch.cat(few), F.linear(h, other, bias))
-    return _tried[key]
-
-
-def _random(n_rows, n_columns):
-    """Make a random matrix, quickly: its numbers come again after a prime number."""
-    some = torch.randn(65_521, generator=torch.Generator().manual_seed(n_rows))
-    n = n_rows * n_columns
-    return some.repeat(-(-n // len(some)))[:n].view(n_rows, n_columns)
 
 
 class Dropout(nn.Module):

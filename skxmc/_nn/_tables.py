@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from skxmc._nn._group_products import GroupProducts, bundles
-from skxmc._nn._modules import steady_linear
 from skxmc._nn._sparse import DenseGradient, RowGradient, SparseRows, is_trained
+from skxmc._nn._steady import steady_linear
 from skxmc._stored import StoredRows
 
 _HAVE_SAMPLED_PRODUCT = ("cpu", "cuda")
