@@ -51,8 +51,12 @@ class Balance:
             self.places[columns] = np.arange(len(columns))
 
     def __reduce__(self):
-        """Pickle what it was made of."""
-        return Balance, (self.scale, self.mean, self.norm, self.columns)
+        """Pickle what it was made of, and of columns left out nothing."""
+        if self.columns is None:
+            return Balance, (self.scale, self.mean, self.norm)
+        scale, columns = self.scale[self.columns], self.columns.astype(np.int32)
+        scale = None if (scale == 1).all() else scale
+        return _of_columns, (len(self.scale), columns, scale, self.norm)
 
     def __call__(self, X):
         """Map the rows of a canonical CSR array, each by itself, to another one.
@@ -118,6 +122,13 @@ class Balance:
         parts = plain(features[~full]), centred(features[full])
         order = np.argsort(np.append(np.flatnonzero(~full), np.flatnonzero(full)))
         return normalize(sp.csr_array(sp.vstack(parts, format="csr"))[order])
+
+
+def _of_columns(n_features, columns, scale, norm):
+    """Make a `Balance` of its columns and their scales, None for 1."""
+    full = np.zeros(n_features, dtype=np.float32)
+    full[columns] = 1 if scale is None else scale
+    return Balance(full, None, norm, columns.astype(np.int64))
 
 
 def fit_balance(X, *, all_columns=False):

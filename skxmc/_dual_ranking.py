@@ -112,6 +112,13 @@ class DualRanker:
         """z_l of each label."""
         return self.keys[:][:, : self.embedding_size]
 
+    def directions(self, dial):
+        """Return by what [z, f] is multiplied for the scores, (n_labels, n_outputs)."""
+        n_outputs = self.outputs.shape[1]
+        ones = np.ones((1, n_outputs), dtype=np.float32)
+        weights = make_queries(ones, self.embedding_size, self.scale, dial)
+        return self.keys[:, :n_outputs] * weights[:, :n_outputs]
+
     def compressed(self, storage):
         """Return a ranker whose keys are stored in fewer bits, but for their biases."""
         small = copy.copy(self)

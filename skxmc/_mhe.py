@@ -454,6 +454,9 @@ class MultiHeadEncodingClassifier(
         code = np.flatnonzero(self.label_order_ == label)[0]
         return self._encoder.score_label(X, code)
 
+    def _score_directions(self):
+        return self._encoder.module.head.directions
+
     def transform(self, X):
         """Compute the features that the heads see.
 

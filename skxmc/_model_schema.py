@@ -75,12 +75,13 @@ def _restore_estimator(cls, state):
 
 
 def _input_sizes(state):
-    """Return the number of columns that networks see: all, or those that are kept."""
+    """Return the number of columns that are kept, and that networks read."""
     if "n_features_in_" not in state:
         return {}
-    balance = state.get("_balance")
-    n_features = state["n_features_in_"]
-    return {"n_columns": n_features if balance is None else balance.n_columns}
+    balance, reduction = state.get("_balance"), state["_encoder"].reduction
+    n_columns = state["n_features_in_"] if balance is None else balance.n_columns
+    n_read = n_columns if reduction is None else reduction.weight.shape[1]
+    return {"n_columns": n_columns, "n_read": n_read}
 
 
 def _balance_state(balance):

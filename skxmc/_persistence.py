@@ -2,9 +2,11 @@
 
 import copy
 import warnings
+from numbers import Integral
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc._model_files import save
@@ -46,8 +48,8 @@ class Persistence(BaseEstimator):
         check_is_fitted(self)
         return save(self, path)
 
-    def compress(self, storage="int8"):
-        """Make a model whose numbers take fewer bits.
+    def compress(self, storage="int8", *, n_components=None, X=None):
+        """Make a model whose numbers take fewer bits, or are fewer.
 
         It predicts nearly the same, on the CPU, and cannot be trained further. Weights,
         codes and neighbours are decoded where they are read, so that memory shrinks as
@@ -58,6 +60,14 @@ class Persistence(BaseEstimator):
         ----------
         storage : {"int8", "float16", "int4"}, default="int8"
             8 bits with a scale for each 64 numbers, 16, or 4 with one for each 128.
+        n_components : int or None, default=None
+            Put so many numbers, which are linear in a row, in place of the row: those
+            that the scores feel most. Columns of X that make up less than 2 % of them
+            are not read any more. None for the rows themselves.
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features) or \
+                None, default=None
+            Rows by which `n_components` are found, such as those of training; not read
+            without.
 
         Returns
         -------
@@ -67,7 +77,8 @@ class Persistence(BaseEstimator):
         Raises
         ------
         ValueError
-            If `storage` is unknown, or the model is compressed already.
+            If `storage` is unknown, `n_components` is below 1 or comes without `X` or
+            with a network of your own, or the model is compressed already.
         """
         check_is_fitted(self)
         if storage not in STORAGES:
@@ -76,11 +87,27 @@ class Persistence(BaseEstimator):
             )
         self._check_trainable()
         small = copy.copy(self)
-        for name, value in vars(self).items():
+        if n_components is not None:
+            small._encoder = self._reduced_encoder(n_components, X)
+        for name, value in vars(small).items():
             if hasattr(value, "compressed"):
                 setattr(small, name, value.compressed(storage))
         small.storage_ = storage
         return small
+
+    def _reduced_encoder(self, n_components, X):
+        check_scalar(n_components, "n_components", Integral, min_val=1)
+        if X is None:
+            raise ValueError(
+                f"n_components={n_components} are found by rows, but X=None; pass "
+                "those of training, or some of them."
+            )
+        X, directions = self._check_X(X), self._score_directions()
+        return self._encoder.reduced(X, n_components, directions, seed=0)
+
+    def _score_directions(self):
+        """Return by what the outputs of the network are multiplied, or None."""
+        return None
 
     def __init_subclass__(cls, **kwargs):
         """Let instances be stored in model files, if their attributes are declared."""

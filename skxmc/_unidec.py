@@ -607,6 +607,9 @@ class UniDECClassifier(
     def _score_label(self, X, label):
         return self._ranker.score_label(self._encoder(X), label, self._dial())
 
+    def _score_directions(self):
+        return [self._ranker.directions(self._dial())]
+
     def partial_fit(self, X, y, classes=None):
         """Train one more epoch, on further rows.
 
@@ -699,8 +702,9 @@ class UniDECClassifier(
             Of unit length.
         """
         check_is_fitted(self)
-        embedder = _nn.Embedder(self._encoder.module)
-        return _nn.Encoder(embedder, self._encoder.device)(self._check_X(X))
+        encoder, embedder = self._encoder, _nn.Embedder(self._encoder.module)
+        only = _nn.Encoder(embedder, encoder.device, encoder.reduction)
+        return only(self._check_X(X))
 
     def transform_labels(self):
         """Return the embeddings of the labels.

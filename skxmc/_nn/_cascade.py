@@ -80,6 +80,12 @@ class CascadeHead(nn.Module):
         below = max(self.head_sizes[1:], default=0)
         return max(self.level_sizes[0], self.n_candidates * below)
 
+    @property
+    def directions(self):
+        """By what features are multiplied: a list of ndarrays (n_nodes, n_features)."""
+        root = self.root.weight.detach().cpu().numpy()
+        return [root, *(table.directions for table in self.tables)]
+
     def loss(self, features, targets):
         """Compute the cross-entropy: a sum over levels and nodes, a mean over rows.
 

@@ -15,6 +15,7 @@ from skxmc._blocks import (
     row_blocks,
 )
 from skxmc._nn._modules import SparseEncoder, SteadyLinear, has_foreign_layers
+from skxmc._nn._reduction import reduce_input
 from skxmc._nn._sparse import SparseLinear, SparseRows
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._threads import limited_threads
@@ -42,13 +43,16 @@ class Encoder:
     device : torch.device
         Where to compute. An unpickled encoder falls back to the first GPU, or to the
         CPU with a warning, where there is no such device.
+    reduction : InputReduction or None, default=None
+        What rows go through first, on the CPU.
     """
 
-    def __init__(self, module, device):
-        self._place(module.eval(), device)
+    def __init__(self, module, device, reduction=None):
+        self._place(module.eval(), device, reduction)
 
-    def _place(self, module, device):
+    def _place(self, module, device, reduction):
         self.module, self.device = module.to(device), device
+        self.reduction = reduction
         self._block_size, self._least = _block_rows(module, device)
 
     def __call__(self, X):
@@ -92,11 +96,27 @@ class Encoder:
         for block in row_blocks(X, self._block_size):
             n_true = block.shape[0]
             x = SparseRows.from_csr(block, filled_up(n_true, self._least))
-            yield x.to(self.device), n_true
+            if self.reduction is None:
+                yield x.to(self.device), n_true
+            else:
+                yield self.reduction(x), n_true
+
+    def reduced(self, X, n_components, directions, seed):
+        """Return an encoder on the CPU that is given fewer numbers, `reduce_input`."""
+        if has_foreign_layers(self.module):
+            raise ValueError(
+                f"n_components={n_components} reduces what networks of skxmc read; "
+                "set it to None with an encoder of your own."
+            )
+        parts = reduce_input(self.module, X, n_components, directions, seed)
+        module, reduction = parts
+        return Encoder(module, torch.device("cpu"), reduction)
 
     def compressed(self, storage):
         """Return an encoder on the CPU with large weights in fewer bits."""
-        module = copy.deepcopy(self.module).cpu()
+        module, reduction = copy.deepcopy(self.module).cpu(), self.reduction
+        if reduction is not None and reduction.weight.size >= _MIN_STORED:
+            reduction = reduction.compressed(storage)
         for layer in module.modules():
             name = _STORED.get(type(layer))
             if name is None:
@@ -105,7 +125,7 @@ class Encoder:
             if weight is not None and weight.numel() >= _MIN_STORED:
                 delattr(layer, name)
                 setattr(layer, name, StoredRows(weight.detach().numpy(), storage))
-        return Encoder(module, torch.device("cpu"))
+        return Encoder(module, torch.device("cpu"), reduction)
 
     @property
     def n_bytes(self):
@@ -113,15 +133,20 @@ class Encoder:
         weights = [*self.module.parameters()]
         for layer in self.module.modules():
             weights += [w for w in vars(layer).values() if isinstance(w, StoredRows)]
-        return sum(w.nbytes for w in weights)
+        n_bytes = sum(w.nbytes for w in weights)
+        return n_bytes if self.reduction is None else n_bytes + self.reduction.n_bytes
 
     def __getstate__(self):
         on_cpu = self.device.type == "cpu"
         module = self.module if on_cpu else copy.deepcopy(self.module).cpu()
-        return {"module": module, "device": str(self.device)}
+        state = {"module": module, "device": str(self.device)}
+        return (
+            state if self.reduction is None else state | {"reduction": self.reduction}
+        )
 
     def __setstate__(self, state):
-        self._place(state["module"], _device_here(state["device"]))
+        device = _device_here(state["device"])
+        self._place(state["module"], device, state.get("reduction"))
 
 
 def _block_rows(module, device):

@@ -86,6 +86,12 @@ class ProductHead(nn.Module):
         """How many digits and labels are scored for a row."""
         return sum(self.head_sizes) + self.n_shortlist
 
+    @property
+    def directions(self):
+        """By what features are multiplied: a list of ndarrays (n, n_features)."""
+        digits = self.digits.weight.detach().cpu().numpy()
+        return [digits] if self.table is None else [digits, self.table.directions]
+
     def log_probabilities(self, features):
         """Return log-probabilities of the digits, a (n_rows, l_h) tensor a head.
 

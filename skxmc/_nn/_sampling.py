@@ -43,6 +43,11 @@ class SamplingHead(nn.Module):
         """How many labels are scored for a row, all."""
         return self.n_labels
 
+    @property
+    def directions(self):
+        """By what features are multiplied: a list of one (n_labels, n_features)."""
+        return [self.table.directions]
+
     def loss(self, features, targets):
         """Compute the sampled cross-entropy, a mean over the labels of all rows.
 

@@ -15,6 +15,7 @@ from skxmc._nn._encoder import Encoder
 from skxmc._nn._modules import Dropout, SparseEncoder, SteadyLinear
 from skxmc._nn._multihead import SHARPENED, Features, MultiHeadNet
 from skxmc._nn._product import ProductHead
+from skxmc._nn._reduction import InputReduction
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseLinear
 from skxmc._nn._tables import LabelTable
@@ -25,7 +26,7 @@ _FIXED = {"linear_weight", "linear_bias"}
 _MATRIX = "float32[{0}, {1}] | StoredRows[{0}, {1}]".format
 _SIZES = "tuple int"
 _FIELDS = {
-    SparseLinear: {"weight": _MATRIX("n_columns", "n_outputs")},
+    SparseLinear: {"weight": _MATRIX("n_read", "n_outputs")},
     SteadyLinear: {
         "in_features": "size n_inputs",
         "out_features": "size n_outputs",
@@ -36,16 +37,16 @@ _FIELDS = {
     Dropout: {"p": "float"},
     nn.ReLU: {"inplace": "bool"},
     SparseEncoder: {
-        "n_features": "size n_columns",
+        "n_features": "size n_read",
         "input_scale": "float",
         "first": "SparseLinear | none",
         "first_bias?": "float32[n_hidden]",
         "rest?": "Sequential",
-        "linear_weight": _MATRIX("n_columns", "n_outputs") + " | none",
+        "linear_weight": _MATRIX("n_read", "n_outputs") + " | none",
         "linear_bias": "float32[n_outputs] | none",
     },
     Features: {
-        "n_features": "size n_columns",
+        "n_features": "size n_read",
         "n_outputs": "int",
         "hidden": "SparseEncoder | none",
         "linear": "SparseEncoder | none",
@@ -179,9 +180,19 @@ def register_modules():
     kinds = "MultiHeadNet | SparseEncoder | Tower"
     register(
         Encoder,
-        {"module": kinds, "device": "str"},
+        {"module": kinds, "device": "str", "reduction?": "InputReduction"},
         get=Encoder.__getstate__,
         restore=_restore_encoder,
+    )
+    register(
+        InputReduction,
+        {
+            "n_features": "size n_columns",
+            "columns": "int32[n_kept]",
+            "weight": _MATRIX("n_kept", "n_read"),
+        },
+        get=_reduction_state,
+        restore=_restore_reduction,
     )
     register(
         History,
@@ -194,6 +205,19 @@ def register_modules():
 def _restore_container(cls, state):
     parts = state["parts"]
     return cls(*parts) if cls is nn.Sequential else cls(parts)
+
+
+def _reduction_state(reduction):
+    names = "n_features", "columns", "weight"
+    return {name: getattr(reduction, name) for name in names}
+
+
+def _restore_reduction(cls, state):
+    columns, n_features = state["columns"], state["n_features"]
+    ends = np.concatenate([[-1], columns, [n_features]])
+    if (np.diff(ends) <= 0).any():
+        raise ValueError(f"its columns are not sorted, or not among {n_features}.")
+    return cls(**state)
 
 
 def _restore_encoder(cls, state):

@@ -57,6 +57,11 @@ class LabelTable(nn.Module):
         return self.weight.detach().cpu().numpy()
 
     @property
+    def directions(self):
+        """The vectors without their biases, an ndarray (n_labels, n_features)."""
+        return self.array[:, :-1]
+
+    @property
     def span(self):
         """The labels that the table has."""
         return slice(0, len(self.weight))
