@@ -54,9 +54,11 @@ class Balance:
         """Pickle what it was made of, and of columns left out nothing."""
         if self.columns is None:
             return Balance, (self.scale, self.mean, self.norm)
-        scale, columns = self.scale[self.columns], self.columns.astype(np.int32)
-        scale = None if (scale == 1).all() else scale
-        return _of_columns, (len(self.scale), columns, scale, self.norm)
+        is_kept = np.zeros(len(self.scale), dtype=bool)
+        is_kept[self.columns] = True
+        others = self.columns[self.scale[self.columns] != 1]
+        parts = np.packbits(is_kept), others, self.scale[others], self.norm
+        return _of_columns, (len(self.scale), *parts)
 
     def __call__(self, X):
         """Map the rows of a canonical CSR array, each by itself, to another one.
@@ -124,11 +126,12 @@ class Balance:
         return normalize(sp.csr_array(sp.vstack(parts, format="csr"))[order])
 
 
-def _of_columns(n_features, columns, scale, norm):
-    """Make a `Balance` of its columns and their scales, None for 1."""
-    full = np.zeros(n_features, dtype=np.float32)
-    full[columns] = 1 if scale is None else scale
-    return Balance(full, None, norm, columns.astype(np.int64))
+def _of_columns(n_features, is_kept, others, scale, norm):
+    """Make a `Balance` of columns, as bits, which have the scale 1 but for some."""
+    full = np.unpackbits(is_kept, count=n_features).astype(np.float32)
+    columns = np.flatnonzero(full)
+    full[others] = scale
+    return Balance(full, None, norm, columns)
 
 
 def fit_balance(X, *, all_columns=False):

@@ -312,6 +312,23 @@ def test_models_keep_it_wherever_they_go(model, X, tmp_path):
     np.testing.assert_allclose(small, expected, atol=0.05)
 
 
+def test_a_pickle_says_little_of_columns_left_out():
+    X = sp.random_array((50, 40_000), density=1e-3, rng=np.random.default_rng(0))
+    X = sp.csr_array(X, dtype=np.float32)
+    X = sp.csr_array(sp.hstack([X[:, :39_999], np.full((50, 1), 9.0, np.float32)]))
+    balance = fit_balance(X)
+    assert len(balance.columns) < 10_000
+    assert 0 < balance.scale[-1] < 1
+    stored = pickle.dumps(balance)
+    assert len(stored) < 40_000 / 8 + 1000
+    other = pickle.loads(stored)
+    for name in ("scale", "columns", "places"):
+        found, expected = getattr(other, name), getattr(balance, name)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert (other.norm, other.mean) == (balance.norm, None)
+
+
 def test_the_next_part_of_the_rows_is_mapped_like_the_first():
     model = UniDECClassifier(**FAST).partial_fit(WITH_BYTES[:300], Y[:300])
     kept = model._balance

@@ -152,7 +152,8 @@ def test_contributions_follow_their_definition(fitted):
 
 def test_contributions_sum_to_the_score_less_that_of_an_empty_row(fitted):
     model, X = fitted
-    for some in (model, model.compress("float16")):
+    reduced = model.compress(n_components=8, X=X)
+    for some in (model, model.compress("float16"), reduced):
         explained = feature_contributions(some, X[[1]], 3, random_state=0)
         empty = score_of(some, np.zeros((1, X.shape[1])), 3)[0]
         assert explained.baseline == pytest.approx(empty, abs=1e-6)

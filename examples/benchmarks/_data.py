@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import sklearn
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    TfidfTransformer,
+    TfidfVectorizer,
+)
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import normalize
 
-from skxmc.datasets import get_data_home, load_dataset
+from skxmc.datasets import get_data_home, load_dataset, load_stdlib_calls
 from skxmc.metrics import (
     label_propensities,
     precision_at_k,
@@ -26,8 +30,11 @@ _UNWEIGHTED = {"bibtex", "delicious"}
 
 def load(name, validation=False):
     """Return X_train, Y_train, X_test, Y_test; or the training part split again."""
-    data = load_dataset(name)
-    parts = data.X_train, data.Y_train, data.X_test, data.Y_test
+    if name == "stdlib":
+        parts = _read_stdlib()
+    else:
+        data = load_dataset(name)
+        parts = data.X_train, data.Y_train, data.X_test, data.Y_test
     if validation:
         X, X_held, Y, Y_held = train_test_split(
             *parts[:2], test_size=0.2, random_state=0
@@ -38,6 +45,13 @@ def load(name, validation=False):
         weighting = TfidfTransformer().fit(X)
         X, X_test = weighting.transform(X), weighting.transform(X_test)
     return X.astype(np.float32), Y, X_test.astype(np.float32), Y_test
+
+
+def _read_stdlib():
+    train, test = (load_stdlib_calls(subset=subset) for subset in ("train", "test"))
+    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
+    X, X_test = tfidf.fit_transform(train.data), tfidf.transform(test.data)
+    return X, train.target, X_test, test.target
 
 
 def held_out_rows(n_samples, is_grouped):

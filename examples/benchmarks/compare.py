@@ -25,12 +25,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from _data import as_csr, load, print_header, print_row, texts_of_labels
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skxmc.datasets import (
     dump_xmc_text,
     get_data_home,
-    load_stdlib_calls,
     make_xmc_classification,
 )
 from skxmc.metrics import (
@@ -64,6 +62,9 @@ ENTRIES = {
     "DECLARE, 4 bits": Entry("declare", {"storage": "int4"}),
     "MultiHead": Entry("multi_head", {}),
     "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
+    "MultiHead, 4 bits, 80 numbers a row": Entry(
+        "multi_head", {"storage": "int4", "n_numbers": 80}
+    ),
     "UniDEC": Entry("unidec", {}),
     "UniDEC, 4 bits": Entry("unidec", {"storage": "int4"}),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
@@ -201,8 +202,6 @@ def write_set(name, folder):
 
 
 def read_set(name):
-    if name == "stdlib":
-        return read_stdlib()
     if not name.startswith("synthetic:"):
         return load(name)
     n_samples, n_features, n_labels = map(int, name.split(":")[1:])
@@ -211,13 +210,6 @@ def read_set(name):
         n_samples + n_test, n_features, n_labels, random_state=0
     )
     return X[:n_samples], Y[:n_samples], X[n_samples:], Y[n_samples:]
-
-
-def read_stdlib():
-    train, test = (load_stdlib_calls(subset=subset) for subset in ("train", "test"))
-    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
-    X, X_test = tfidf.fit_transform(train.data), tfidf.transform(test.data)
-    return X, train.target, X_test, test.target
 
 
 def score(Y, Y_test, ranking):

@@ -18,7 +18,7 @@ from skxmc._stored import StoredRows
 _N_ROWS, _N_LABELS, _N_DRAWS = 8192, 16_384, 6
 # Columns that are left out lose this part, together, of what is lost by directions: it
 # is all from few rows, and costs more.
-_LOST_BY_COLUMNS = 1 / 8
+_LOST_BY_COLUMNS = 1 / 4
 # Smallest eigenvalue of what scores feel, of the largest: an inverse is taken.
 _MIN_EIGENVALUE = 1e-6
 
@@ -44,8 +44,10 @@ class InputReduction:
         self._places[torch.from_numpy(columns).long()] = torch.arange(len(columns))
 
     def __reduce__(self):
-        """Pickle what it was made of."""
-        return InputReduction, (self.n_features, self.columns, self.weight)
+        """Pickle what it was made of, the columns as bits."""
+        is_read = np.zeros(self.n_features, dtype=bool)
+        is_read[self.columns] = True
+        return _of_bits, (self.n_features, np.packbits(is_read), self.weight)
 
     def __call__(self, x):
         """Map `SparseRows` (n_rows, n_features) to `DenseRows`."""
@@ -67,6 +69,11 @@ class InputReduction:
     def n_bytes(self):
         """Memory in bytes."""
         return self.columns.nbytes + self.weight.nbytes
+
+
+def _of_bits(n_features, is_read, weight):
+    columns = np.flatnonzero(np.unpackbits(is_read, count=n_features))
+    return InputReduction(n_features, columns.astype(np.int32), weight)
 
 
 class DenseRows:

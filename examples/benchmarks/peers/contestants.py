@@ -49,14 +49,14 @@ class Ours(Contestant):
         import skxmc
 
         params = dict(self.params)
-        storage = params.pop("storage", None)
+        storage, n_numbers = (params.pop(k, None) for k in ("storage", "n_numbers"))
         if params.pop("label_texts", False):
             params["label_features"] = sp.load_npz(self.folder / "label_features.npz")
         self.model = getattr(skxmc, self.estimator)(random_state=0, **params)
         is_single_label = (np.diff(Y.indptr) == 1).all()
         self.model.fit(X, Y.indices if is_single_label else Y)
         if storage is not None:
-            self.model = self.model.compress(storage)
+            self.model = self.model.compress(storage, n_components=n_numbers, X=X)
 
     def predict(self, X):
         """Rank labels."""
