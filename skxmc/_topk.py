@@ -71,6 +71,8 @@ def topk_dense(scores, k):
     (array([[1, 0]]), array([[0.9, 0.5]]))
     """
     n_samples, n_labels = scores.shape
+    if n_samples == 1:
+        return _topk_row(scores[0], k)
     indices = np.empty((n_samples, k), dtype=np.intp)
     top_scores = np.empty((n_samples, k), dtype=scores.dtype)
     n_rows = max(1, _BLOCK_SIZE // n_labels)
@@ -206,6 +208,15 @@ def ranking_to_csr(indices, scores, n_labels, kind):
     )
     S.sort_indices()
     return S
+
+
+def _topk_row(scores, k):
+    """Rank the scores of one row as `_topk_block` does, by the fewest operations."""
+    cut = len(scores) - k
+    chosen = np.flatnonzero(scores >= np.partition(scores, cut)[cut])
+    order = np.argsort(-scores[chosen], kind="stable")[:k]
+    indices = chosen[order]
+    return indices[None], scores[None, indices]
 
 
 def _topk_block(scores, k):

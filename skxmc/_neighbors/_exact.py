@@ -78,9 +78,8 @@ def _search_one(query, keys, k, max_norm, on_device):
     if 2 * len(close) > len(keys):
         return _rank(query, keys, k, steady_products)
     twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
-    scores = steady_products(twice, keys[close])[0]
-    order = np.argsort(-scores, kind="stable")[:k]
-    return close[None, order], scores[None, order]
+    order, scores = topk_dense(steady_products(twice, keys[close])[:1], k)
+    return close[order], scores
 
 
 def _search_twice(queries, keys, k, max_norm, on_device):
