@@ -18,7 +18,7 @@ import skxmc
 SETS = "bibtex", "delicious", "clinc150", "rcv1sub1", "stdlib"
 ESTIMATORS = "DECLAREClassifier", "MultiHeadEncodingClassifier", "UniDECClassifier"
 STORAGES = "float16", "int8", "int4"
-N_COMPONENTS = 96, 256
+N_COMPONENTS = 80, 256
 
 
 def main():
