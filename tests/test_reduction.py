@@ -187,6 +187,20 @@ def test_a_reduced_model_is_much_smaller():
     assert small._encoder.n_bytes < rounded._encoder.n_bytes / 8
 
 
+def test_threads_make_no_difference(data, fitted, tmp_path):
+    (X, _), model, before = data, fitted(6), torch.get_num_threads()
+    digests = set()
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            small = model.compress(n_components=10, X=X)
+            digests.add(small.save(tmp_path / str(n_threads)))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(digests) == 1
+
+
 def test_rows_of_a_file_do_as_well(data, fitted, tmp_path):
     (X, _), model = data, fitted(3)
     X = sp.csr_array(X, dtype=np.float32)

@@ -10,7 +10,7 @@ from skxmc._mapped import csr_blocks
 from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._sparse import SparseLinear, SparseRows
 from skxmc._nn._steady import steady_linear
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import limited_threads, one_blas_thread
 from skxmc._stored import StoredRows
 
 # Rows and labels by which directions are judged, and random changes of all scores for
@@ -160,27 +160,16 @@ def reduce_input(module, X, n_components, directions, seed):
     """
     rng = np.random.RandomState(seed)
     module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-    with limited_threads(one_thread=False), torch.enable_grad():
-        weights, products, metric = _feel(
-            module, _some(X, _N_ROWS, rng), directions, rng
-        )
-    root, inverse = _roots(metric)
-    gram = products.T.astype(np.float64) @ products
-    values, vectors = np.linalg.eigh(root @ gram @ root)
-    if not values[-1] > 0:
-        raise ValueError(
-            f"X has {X.shape[0]} rows, in which nothing makes a difference to the "
-            "scores; pass rows like those of training."
-        )
-    first = np.hstack([weight.numpy() for weight in weights])
-    n_components = min(n_components, *first.shape)
-    lost = max(0, 1 - values[-n_components:].sum() / values.sum())
-    values, vectors = values[-n_components:][::-1], vectors[:, : -n_components - 1 : -1]
-    A = first @ (root @ vectors).astype(np.float32)  # (n_features, n_components)
+    # On one thread, so that it is the same model wherever it is made.
+    with limited_threads(one_thread=True), one_blas_thread(), torch.enable_grad():
+        some = _some(X, _N_ROWS, rng)
+        weights, products, metric = _feel(module, some, directions, rng)
+        n_components = min(n_components, len(weights[0]))
+        into, back, scale, lost = _leading(products, metric, n_components)
+        A = _product(weights, into)  # (n_features, n_components)
     columns = _columns_that_matter(X, A, _LOST_BY_COLUMNS * lost)
     # Numbers of one size, of which rounding takes an equal share of each.
-    scale = np.sqrt(np.maximum(values, _MIN_EIGENVALUE * values[0])).astype(np.float32)
-    _replace(module, weights, scale[:, None] * (vectors.T @ inverse).astype(np.float32))
+    _replace(module, weights, scale[:, None] * back)
     columns = columns.astype(np.int32)
     return module, InputReduction(len(A), columns, A[columns] / scale)
 
@@ -201,6 +190,25 @@ def _feel(module, X, directions, rng):
         grad = torch.cat(grads, dim=1).numpy()
         metric += grad.T @ grad
     return weights, torch.cat(products, dim=1).detach().numpy(), metric
+
+
+def _leading(products, metric, n_components):
+    """Return R V, V^T R^-1, the sizes of the numbers and the share that is lost."""
+    root, inverse = _roots(metric)
+    gram = products.T.astype(np.float64) @ products
+    values, vectors = np.linalg.eigh(root @ gram @ root)
+    if not values[-1] > 0:
+        raise ValueError(
+            f"X has {len(products)} rows, in which nothing makes a difference to the "
+            "scores; pass rows like those of training."
+        )
+    kept, vectors = values[-n_components:][::-1], vectors[:, : -n_components - 1 : -1]
+    lost = max(0, 1 - kept.sum() / values.sum())
+    scale = np.sqrt(np.maximum(kept, _MIN_EIGENVALUE * kept[0]))
+    into, back, scale = (
+        part.astype(np.float32) for part in (root @ vectors, vectors.T @ inverse, scale)
+    )
+    return into, back, scale, lost
 
 
 def _some(A, n, rng):
@@ -227,10 +235,21 @@ def _roots(A):
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
+def _product(weights, C):
+    """Multiply weights that stand beside each other with C, without a copy of them."""
+    parts = zip(weights, np.split(C, _starts(weights)), strict=True)
+    return sum(weight.numpy() @ part for weight, part in parts)
+
+
+def _starts(weights):
+    """Return where the second and further weights begin, if they stand in a row."""
+    return np.cumsum([weight.shape[1] for weight in weights])[:-1]
+
+
 def _replace(module, weights, B):
     """Give the layers of these weights their parts of the columns of B, in place."""
-    ends = np.cumsum([weight.shape[1] for weight in weights])
-    parts = dict(zip(map(id, weights), np.split(B, ends[:-1], axis=1), strict=True))
+    columns = np.split(B, _starts(weights), axis=1)
+    parts = dict(zip(map(id, weights), columns, strict=True))
     for layer in module.modules():
         name = _WEIGHTS.get(type(layer), "")
         part = parts.get(id(getattr(layer, name, None)))
