@@ -70,7 +70,8 @@ class Balance:
             X.row_map = self
             return X
         if self.mean is None:
-            data, indices = X.data * self.scale[X.indices], X.indices
+            data, indices = self.scale[X.indices], X.indices
+            data *= X.data
             if self.places is not None:
                 indices = self.places[indices]
             shape = X.shape[0], self.n_columns

@@ -72,6 +72,7 @@ def fit_limited(model, folder, is_mapped):
 def test_a_fit_from_disk_needs_a_third_of_the_data(model, folder):
     result = in_subprocess(fit_limited, model, folder, True)
     assert result.returncode == 0
+    assert not isinstance(result.value, str), result.value
     size, scores = result.value
     assert size >= 3 * LIMIT
     assert np.isfinite(scores).all()

@@ -66,6 +66,7 @@ class Encoder:
                     outputs = np.empty(shape, dtype=np.float32)
                 outputs[start : start + n_true] = output
                 start += n_true
+                del x  # before the next block is read
         return outputs
 
     def rank(self, X, k):
@@ -96,10 +97,10 @@ class Encoder:
         for block in row_blocks(X, self._block_size):
             n_true = block.shape[0]
             x = SparseRows.from_csr(block, filled_up(n_true, self._least))
-            if self.reduction is None:
-                yield x.to(self.device), n_true
-            else:
-                yield self.reduction(x), n_true
+            del block
+            x = x.to(self.device) if self.reduction is None else self.reduction(x)
+            yield x, n_true
+            del x
 
     def reduced(self, X, n_components, directions, seed):
         """Return an encoder on the CPU that is given fewer numbers, `reduce_input`."""
