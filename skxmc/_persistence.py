@@ -62,8 +62,8 @@ class Persistence(BaseEstimator):
             8 bits with a scale for each 64 numbers, 16, or 4 with one for each 128.
         n_components : int or None, default=None
             Put so many numbers, which are linear in a row, in place of the row: those
-            that the scores feel most. Columns of X that make up less than 2 % of them
-            are not read any more. None for the rows themselves.
+            that the scores feel most. Columns of X that make up less than a quarter of
+            what is lost by that are not read any more. None for the rows themselves.
         X : {array-like, sparse matrix or array} of shape (n_samples, n_features) or \
                 None, default=None
             Rows by which `n_components` are found, such as those of training; not read

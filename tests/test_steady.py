@@ -67,7 +67,7 @@ def test_an_entry_is_rounded_alike_whatever_is_beside_it(size):
 
 @needs_onednn
 def test_an_entry_is_rounded_alike_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(_steady, "_MIN_PARALLEL_WORK", 0)
+    monkeypatch.setattr(_steady, "MIN_PARALLEL_WORK", 0)
     A, B = random(300, 519).numpy(), random(400, 519, seed=1).numpy()
     before, products = torch.get_num_threads(), []
     try:

@@ -43,11 +43,11 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     scores : ndarray of shape (n_queries, k), float32
         Their inner products.
     """
-    if max_norm is None:
-        max_norm = largest_norm(keys)
     search, size = _search_twice, searched_rows(on_device and on_device.device)
     if on_device is None and products_are_steady():
         search = _search_one if len(queries) == 1 else _search_once
+    if max_norm is None and search is not _search_once:
+        max_norm = largest_norm(keys)
     blocks = [
         search(block, keys, k, max_norm, on_device)
         for block in row_blocks(queries, size)

@@ -7,11 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
 from skxmc._stored import StoredRows
-
-# Below so many multiply-adds, one thread is the fastest.
-_MIN_PARALLEL_WORK = 10**8
 
 
 class SparseRows:
@@ -123,7 +120,7 @@ class SparseProduct:
 
     def __matmul__(self, A):
         """Compute ``X @ A`` for a float32 ndarray (n_columns, n_outputs)."""
-        is_small = len(self.rows.indices) * A.shape[1] < _MIN_PARALLEL_WORK
+        is_small = len(self.rows.indices) * A.shape[1] < MIN_PARALLEL_WORK
         with limited_threads(is_small):
             return self.rows.matmul(torch.from_numpy(A)).numpy()
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from skxmc._blocks import BLOCK_ROWS, FEW_ROWS, filled_up
-from skxmc._nn._threads import limited_threads
+from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
 from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
@@ -15,8 +15,6 @@ _MIN_PACKED_OUTPUTS = 64
 # Outcomes of `_few_round_alike`, and numbers that a trial may copy: 64 MiB.
 _tried: dict[tuple, bool] = {}
 _MAX_TRIED = 2**24
-# Below so many multiply-adds, one thread is the fastest.
-_MIN_PARALLEL_WORK = 10**8
 
 
 def steady_linear(h, weight, bias=None):
@@ -51,7 +49,7 @@ def steady_products(A, B):
     products : ndarray of shape (n, m), float32
     """
     h, weight = _as_tensor(A), _as_tensor(B)
-    is_small = A.size * len(B) < _MIN_PARALLEL_WORK
+    is_small = A.size * len(B) < MIN_PARALLEL_WORK
     with limited_threads(is_small), torch.inference_mode():
         return _by_onednn(h, weight, None).numpy()
 

@@ -14,6 +14,9 @@ from threadpoolctl import ThreadpoolController
 
 from skxmc._forked import openmp_is_broken
 
+# Below so many multiply-adds, one thread is the fastest.
+MIN_PARALLEL_WORK = 10**8
+
 _lock = threading.Lock()
 _process = {"users": 0, "n_threads": 1}
 _blas: dict[str, Any] = {"users": 0}
