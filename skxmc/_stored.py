@@ -3,9 +3,10 @@
 import numpy as np
 
 STORAGES = ("float16", "int8", "int4")
-# Entries of a row that share a scale: outliers spoil the precision of few others. With
-# 4 bits, the largest of 128 normal numbers is about where clipping would pay.
-_BLOCK_COLUMNS = {"int8": 64, "int4": 128}
+# Of a row's entries, 128 share a scale with 4 bits: outliers spoil the precision of few
+# others, and the largest of 128 normal numbers is about where clipping would pay. With
+# 8 bits all do, so that products can be summed as whole numbers; 64 did once.
+_INT4_COLUMNS, _FORMER_COLUMNS = 128, 64
 _LARGEST = {"int8": 127, "int4": 7}
 _CHUNK_ROWS = 512
 # The two numbers that a byte holds, each plus 8, the first low: two float32 that are
@@ -19,8 +20,8 @@ class StoredRows:
     """A float32 matrix kept in fewer bits, of which rows are decoded as they are read.
 
     "float16" keeps 11 significant bits. "int8" rounds each entry to a 127th of the
-    largest of the 64 entries around it in its row, "int4" to a 7th of the largest of
-    128, two in a byte, with scales of 16 bits.
+    largest in its row, "int4" to a 7th of the largest of the 128 entries around it, two
+    in a byte, with scales of 16 bits.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class StoredRows:
             return
         is_packed = storage == "int4"
         n_bytes = -(-n_rounded // 2) if is_packed else n_rounded
-        block = _BLOCK_COLUMNS[storage]
+        block = _INT4_COLUMNS if is_packed else max(1, n_rounded)
         n_blocks = -(-n_rounded // block)
         self.data = np.empty((len(A), n_bytes), np.uint8 if is_packed else np.int8)
         scale_type = np.float16 if is_packed else np.float32
@@ -62,15 +63,53 @@ class StoredRows:
         """Decode the rows that a slice or an array of numbers names, to float32."""
         data, exact = self.data[rows], self.exact[rows]
         decoded = np.empty((len(data), self.shape[1]), dtype=np.float32)
-        n_rounded = self.shape[1] - exact.shape[1]
-        decoded[:, n_rounded:] = exact
-        part = decoded[:, :n_rounded]
+        decoded[:, self.n_rounded :] = exact
+        part = decoded[:, : self.n_rounded]
         is_packed = data.dtype == np.uint8
-        part[:] = _unpack(data)[:, :n_rounded] if is_packed else data
+        part[:] = _unpack(data)[:, : self.n_rounded] if is_packed else data
         if self.scales is not None:
-            block = _BLOCK_COLUMNS["int4" if is_packed else "int8"]
-            _multiply(part, self.scales[rows].astype(np.float32), block)
+            _multiply(part, self.scales[rows].astype(np.float32), self._block)
         return decoded
+
+    @property
+    def _block(self):
+        """How many columns share a scale."""
+        if self.data.dtype == np.uint8:
+            return _INT4_COLUMNS
+        return self.n_rounded if self.is_whole else _FORMER_COLUMNS
+
+    @property
+    def n_rounded(self):
+        """How many columns are not kept as they are."""
+        return self.shape[1] - self.exact.shape[1]
+
+    @property
+    def is_whole(self):
+        """Whether rows are kept as whole numbers, each times one scale."""
+        return self.data.dtype == np.int8 and self.scales.shape[1] == 1
+
+    def whole(self, rows):
+        """Return some rows as whole numbers, but for the columns kept as they are.
+
+        Of any storage but "float16".
+
+        Parameters
+        ----------
+        rows : slice or int ndarray
+            Which.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n_rows, n_rounded), int8
+            From -127 to 127.
+        scales : ndarray of shape (n_rows,), float32
+            What those of a row are multiplied with.
+        """
+        if self.is_whole:
+            return self.data[rows], self.scales[rows, 0]
+        decoded = self[rows][:, : self.n_rounded]
+        scales = _scales(decoded, _LARGEST["int8"], self.n_rounded, np.float32)
+        return _round(decoded, scales, _LARGEST["int8"], self.n_rounded), scales[:, 0]
 
     @property
     def nbytes(self):

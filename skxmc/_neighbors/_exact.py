@@ -3,7 +3,12 @@
 import numpy as np
 
 from skxmc._blocks import row_blocks, searched_rows
-from skxmc._nn import products_are_steady, steady_products
+from skxmc._nn import (
+    has_whole_numbers,
+    products_are_steady,
+    steady_products,
+    whole_products,
+)
 from skxmc._pairs import pair_products
 from skxmc._stored import chunks
 from skxmc._topk import topk_dense
@@ -44,7 +49,9 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
         Their inner products.
     """
     search, size = _search_twice, searched_rows(on_device and on_device.device)
-    if on_device is None and products_are_steady():
+    if has_whole_numbers(keys):
+        search = _search_once
+    elif on_device is None and products_are_steady():
         search = _search_one if len(queries) == 1 else _search_once
     if max_norm is None and search is not _search_once:
         max_norm = largest_norm(keys)
@@ -58,6 +65,8 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
 
 def score_key(queries, keys, number):
     """Compute the inner products with one key as `search_exact` does on the CPU."""
+    if has_whole_numbers(keys):
+        return whole_products(queries, keys, number, number + 1)[:, 0]
     if products_are_steady():
         return steady_products(queries, keys[[number]])[:, 0]
     rows = np.arange(len(queries))
@@ -126,6 +135,8 @@ def _products(queries, keys, start, stop, multiply):
     """Compute the inner products of queries with some of the keys."""
     if isinstance(keys, np.ndarray):
         return multiply(queries, keys[start:stop])
+    if has_whole_numbers(keys):
+        return whole_products(queries, keys, start, stop)
     return np.hstack([multiply(queries, part) for part in chunks(keys, start, stop)])
 
 

@@ -24,6 +24,7 @@ from skxmc._nn._threads import (
     n_available,
     one_blas_thread,
 )
+from skxmc._nn._whole_numbers import has_whole_numbers, whole_products
 
 __all__ = [
     "AverageWeights",
@@ -48,6 +49,7 @@ __all__ = [
     "all_blas_threads",
     "candidate_recall",
     "check_callbacks",
+    "has_whole_numbers",
     "join_processes",
     "keys_on",
     "load_tokenizer",
@@ -63,4 +65,5 @@ __all__ = [
     "steady_products",
     "tokenize",
     "train",
+    "whole_products",
 ]

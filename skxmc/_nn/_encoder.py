@@ -125,7 +125,9 @@ class Encoder:
             weight = getattr(layer, name)
             if weight is not None and weight.numel() >= _MIN_STORED:
                 delattr(layer, name)
-                setattr(layer, name, StoredRows(weight.detach().numpy(), storage))
+                n_exact = int(isinstance(layer, LabelTable))  # its bias
+                stored = StoredRows(weight.detach().numpy(), storage, n_exact)
+                setattr(layer, name, stored)
         return Encoder(module, torch.device("cpu"), reduction)
 
     @property

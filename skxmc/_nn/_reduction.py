@@ -11,6 +11,7 @@ from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._sparse import SparseLinear, SparseRows
 from skxmc._nn._steady import steady_linear
 from skxmc._nn._threads import limited_threads, one_blas_thread
+from skxmc._nn._whole_numbers import has_whole_numbers, whole_matmul
 from skxmc._stored import StoredRows
 
 # Rows and labels by which directions are judged, and random changes of all scores for
@@ -96,6 +97,8 @@ class DenseRows:
 
     def matmul(self, weight):
         """Multiply with a dense (n_columns, n_outputs) tensor, or `StoredRows`."""
+        if has_whole_numbers(weight):
+            return whole_matmul(self.values, weight)
         if isinstance(weight, StoredRows):
             weight = torch.from_numpy(weight[:])
         return steady_linear(self.values, weight.T)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
+from skxmc._nn._whole_numbers import can_sum_bags, stored_bags
 from skxmc._stored import StoredRows
 
 
@@ -57,6 +58,8 @@ class SparseRows:
 
     def matmul(self, weight):
         """Multiply with a dense (n_columns, n_outputs) tensor, or `StoredRows`."""
+        if can_sum_bags(weight):
+            return stored_bags(self, weight)
         if isinstance(weight, StoredRows):
             columns, indices = torch.unique(self.indices, return_inverse=True)
             few = SparseRows(indices, self.offsets, self.values)

@@ -2,12 +2,13 @@
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from skxmc._blocks import BLOCK_ROWS, FEW_ROWS, filled_up
+from skxmc._nn._arrays import as_tensor
 from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
+from skxmc._nn._whole_numbers import has_whole_numbers, whole_linear
 from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
@@ -23,6 +24,8 @@ def steady_linear(h, weight, bias=None):
     On the CPU in inference, that is. oneDNN does so for two rows and columns or more;
     where it cannot be had, one thread does in products of one height.
     """
+    if has_whole_numbers(weight):
+        return whole_linear(h, weight, bias)
     if isinstance(weight, StoredRows):
         parts = [steady_linear(h, torch.from_numpy(part)) for part in chunks(weight)]
         out = torch.cat(parts, dim=1)
@@ -48,28 +51,10 @@ def steady_products(A, B):
     -------
     products : ndarray of shape (n, m), float32
     """
-    h, weight = _as_tensor(A), _as_tensor(B)
+    h, weight = as_tensor(A), as_tensor(B)
     is_small = A.size * len(B) < MIN_PARALLEL_WORK
     with limited_threads(is_small), torch.inference_mode():
         return _by_onednn(h, weight, None).numpy()
-
-
-class _Unlocked:
-    """The memory of a read-only array, such as a mapped file, for those who only read.
-
-    torch warns of it, and a copy would have to be made in each call.
-    """
-
-    def __init__(self, A):
-        self.array = A
-        self.__array_interface__ = {
-            **A.__array_interface__,
-            "data": (A.ctypes.data, False),
-        }
-
-
-def _as_tensor(A):
-    return torch.from_numpy(A if A.flags.writeable else np.asarray(_Unlocked(A)))
 
 
 def products_are_steady():

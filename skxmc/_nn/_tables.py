@@ -9,6 +9,7 @@ from torch import nn
 from skxmc._nn._group_products import GroupProducts, bundles
 from skxmc._nn._sparse import DenseGradient, RowGradient, SparseRows, is_trained
 from skxmc._nn._steady import steady_linear
+from skxmc._nn._whole_numbers import has_whole_numbers, whole_pairs
 from skxmc._stored import StoredRows
 
 _HAVE_SAMPLED_PRODUCT = ("cpu", "cuda")
@@ -140,6 +141,8 @@ def pair_products(weight, features, candidates):
     if candidates.is_complete:
         return steady_linear(features, weight)[: candidates.n_rows].flatten()
     features = features[: candidates.n_rows]
+    if has_whole_numbers(weight):
+        return whole_pairs(features, weight, candidates)
     if isinstance(weight, StoredRows):
         nodes, places = torch.unique(candidates.nodes, return_inverse=True)
         weight = torch.from_numpy(weight[nodes.numpy()])
