@@ -195,7 +195,7 @@ def register_all():
             "shape": "tuple int",
             "data": "int8/float16[n_rows, n_rounded] | uint8[n_rows, n_pairs]",
             "exact": "float32[n_rows, n_exact]",
-            "scales": "float32/float16[n_rows, n_blocks] | none",
+            "scales": "float32[n_rows] | float32/float16[n_rows, n_blocks] | none",
         },
         restore=_restore_rows,
     )

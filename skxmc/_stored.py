@@ -7,7 +7,6 @@ STORAGES = ("float16", "int8", "int4")
 # others, and the largest of 128 normal numbers is about where clipping would pay. With
 # 8 bits all do, so that products can be summed as whole numbers; 64 did once.
 _INT4_COLUMNS, _FORMER_COLUMNS = 128, 64
-_LARGEST = {"int8": 127, "int4": 7}
 _CHUNK_ROWS = 512
 # The two numbers that a byte holds, each plus 8, the first low: two float32 that are
 # copied as one uint64.
@@ -42,19 +41,10 @@ class StoredRows:
             limit = np.finfo(np.float16).max
             self.data = np.clip(A[:, :n_rounded], -limit, limit).astype(np.float16)
             return
-        is_packed = storage == "int4"
-        n_bytes = -(-n_rounded // 2) if is_packed else n_rounded
-        block = _INT4_COLUMNS if is_packed else max(1, n_rounded)
-        n_blocks = -(-n_rounded // block)
-        self.data = np.empty((len(A), n_bytes), np.uint8 if is_packed else np.int8)
-        scale_type = np.float16 if is_packed else np.float32
-        self.scales = np.empty((len(A), n_blocks), scale_type)
-        for start in range(0, len(A), _CHUNK_ROWS):
-            rows = slice(start, start + _CHUNK_ROWS)
-            part, largest = A[rows, :n_rounded], _LARGEST[storage]
-            self.scales[rows] = _scales(part, largest, block, scale_type)
-            numbers = _round(part, self.scales[rows], largest, block)
-            self.data[rows] = _pack(numbers) if is_packed else numbers
+        round_ = {"int8": _round_to_int8, "int4": _round_to_int4}[storage]
+        parts = [round_(part[:, :n_rounded]) for part in chunks(A)]
+        parts = parts or [round_(A[:, :n_rounded])]
+        self.data, self.scales = map(np.concatenate, zip(*parts, strict=True))
 
     def __len__(self):
         return self.shape[0]
@@ -67,16 +57,12 @@ class StoredRows:
         part = decoded[:, : self.n_rounded]
         is_packed = data.dtype == np.uint8
         part[:] = _unpack(data)[:, : self.n_rounded] if is_packed else data
-        if self.scales is not None:
-            _multiply(part, self.scales[rows].astype(np.float32), self._block)
+        if self.is_whole:
+            part *= self.scales[rows, None]
+        elif self.scales is not None:
+            block = _INT4_COLUMNS if is_packed else _FORMER_COLUMNS
+            _multiply(part, self.scales[rows].astype(np.float32), block)
         return decoded
-
-    @property
-    def _block(self):
-        """How many columns share a scale."""
-        if self.data.dtype == np.uint8:
-            return _INT4_COLUMNS
-        return self.n_rounded if self.is_whole else _FORMER_COLUMNS
 
     @property
     def n_rounded(self):
@@ -86,7 +72,7 @@ class StoredRows:
     @property
     def is_whole(self):
         """Whether rows are kept as whole numbers, each times one scale."""
-        return self.data.dtype == np.int8 and self.scales.shape[1] == 1
+        return self.scales is not None and self.scales.ndim == 1
 
     def whole(self, rows):
         """Return some rows as whole numbers, but for the columns kept as they are.
@@ -106,10 +92,8 @@ class StoredRows:
             What those of a row are multiplied with.
         """
         if self.is_whole:
-            return self.data[rows], self.scales[rows, 0]
-        decoded = self[rows][:, : self.n_rounded]
-        scales = _scales(decoded, _LARGEST["int8"], self.n_rounded, np.float32)
-        return _round(decoded, scales, _LARGEST["int8"], self.n_rounded), scales[:, 0]
+            return self.data[rows], self.scales[rows]
+        return _round_to_int8(self[rows][:, : self.n_rounded])
 
     @property
     def nbytes(self):
@@ -128,20 +112,24 @@ def chunks(A, start=0, stop=None):
         yield A[first : min(first + _CHUNK_ROWS, stop)]
 
 
-def _scales(A, largest, block, dtype):
-    """Return by what the blocks of whole numbers up to `largest` are multiplied."""
-    if not A.shape[1]:
-        return np.empty((len(A), 0), dtype)
-    starts = np.arange(0, A.shape[1], block)
-    scales = np.maximum.reduceat(np.abs(A), starts, axis=1) / largest
-    return np.minimum(scales, np.finfo(dtype).max).astype(dtype)
+def _round_to_int8(A):
+    """Return whole numbers up to 127, and the scale of each row."""
+    scales = np.abs(A).max(axis=1, initial=0) / np.float32(127)
+    steps = np.where(scales > 0, scales, 1)[:, None]
+    return np.rint(A / steps).clip(-127, 127).astype(np.int8), scales
 
 
-def _round(A, scales, largest, block):
-    """Return the whole numbers, of at most `largest`, that come closest to A."""
-    scaled, scales = A.copy(), scales.astype(np.float32)
-    _multiply(scaled, 1 / np.where(scales > 0, scales, 1), block)
-    return np.clip(np.rint(scaled), -largest, largest).astype(np.int8)
+def _round_to_int4(A):
+    """Return whole numbers up to 7, two in a byte, and the scales of blocks."""
+    starts = np.arange(0, A.shape[1], _INT4_COLUMNS)
+    largest = np.abs(A[:, :0])
+    if len(starts):
+        largest = np.maximum.reduceat(np.abs(A), starts, axis=1)
+    limit = np.finfo(np.float16).max
+    scales = np.minimum(largest / 7, limit).astype(np.float16)
+    factors, scaled = scales.astype(np.float32), A.copy()
+    _multiply(scaled, 1 / np.where(factors > 0, factors, 1), _INT4_COLUMNS)
+    return _pack(np.rint(scaled).clip(-7, 7).astype(np.int8)), scales
 
 
 def _pack(numbers):

@@ -12,8 +12,10 @@ import scipy.sparse as sp
 
 # Elements of a score matrix ranked at once; the temporaries are a few times that.
 _BLOCK_SIZE = 2**18
-# Rows of at least so many scores, and so many times k, are searched by groups of them.
-_MIN_WIDTH, _MIN_RATIO, _GROUP_SIZE = 768, 12, 64
+# Rows of at least so many scores, and so many times k, are searched by groups of them,
+_MIN_WIDTH, _MIN_RATIO = 256, 12
+# of at least so many scores each, and no more groups than are quickly searched.
+_GROUP_SIZE, _MAX_GROUPS = 16, 128
 
 
 def check_k(k, n_labels):
@@ -247,7 +249,7 @@ def _topk_wide(scores, k):
     that at least k scores reach, and few others: only those are ranked.
     """
     n_samples, n_labels = scores.shape
-    n_groups = max(2 * k, n_labels // _GROUP_SIZE)
+    n_groups = max(2 * k, min(n_labels // _GROUP_SIZE, _MAX_GROUPS))
     size = n_labels // n_groups
     dealt = scores[:, : size * n_groups].reshape(n_samples, size, n_groups)
     maxima = dealt.max(axis=1)

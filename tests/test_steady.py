@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skxmc._nn import _steady, products_are_steady, steady_products
+from skxmc._nn._arrays import as_tensor
 from skxmc._nn._steady import steady_linear
 from skxmc._nn._threads import limited_threads
 from skxmc._stored import StoredRows
@@ -95,7 +96,7 @@ def test_memory_that_is_only_to_be_read_is_neither_copied_nor_complained_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.array_equal(steady_products(locked, locked), steady_products(A, A))
-        tensor = _steady._as_tensor(locked)
+        tensor = as_tensor(locked)
     assert tensor.data_ptr() == locked.ctypes.data
     assert not locked.flags.writeable
 
@@ -103,7 +104,7 @@ def test_memory_that_is_only_to_be_read_is_neither_copied_nor_complained_of():
 @needs_onednn
 def test_stored_weights_give_the_products_of_their_numbers():
     weight = random(1100, 70)
-    stored = StoredRows(weight.numpy(), "int8")
+    stored = StoredRows(weight.numpy(), "float16")
     h, bias = random(9, 70, seed=1), random(1100, seed=2)
     with torch.inference_mode():
         found = steady_linear(h, stored, bias)

@@ -23,7 +23,7 @@ def test_entries_are_rounded_no_further_than_said(storage, n_columns):
     decoded = StoredRows(A, storage)[:]
     assert decoded.dtype == np.float32
     assert decoded.shape == A.shape
-    block = 128 if storage == "int4" else 64
+    block = 128 if storage == "int4" else max(1, n_columns)
     for start in range(0, n_columns, block):
         part, given = decoded[:, start : start + block], A[:, start : start + block]
         largest = np.abs(given).max(axis=1, keepdims=True)
@@ -33,6 +33,35 @@ def test_entries_are_rounded_no_further_than_said(storage, n_columns):
             "float16": np.abs(given) * 2**-11 + 1e-7,
         }[storage]
         assert (np.abs(part - given) <= error).all()
+
+
+def test_blocks_of_64_columns_that_share_a_scale_are_still_read():
+    A, rows = matrix((50, 150)), StoredRows(matrix((50, 150)), "int8", n_exact=3)
+    starts = [0, 64, 128]
+    rows.scales = np.maximum.reduceat(np.abs(A[:, :147]), starts, axis=1) / 127
+    scales = np.repeat(rows.scales, [64, 64, 19], axis=1)
+    rows.data = np.rint(A[:, :147] / np.where(scales > 0, scales, 1)).astype(np.int8)
+    assert (np.abs(rows[:][:, :147] - A[:, :147]) <= 0.5001 * scales).all()
+    assert np.array_equal(rows[:][:, 147:], A[:, 147:])
+    assert not rows.is_whole
+
+
+@pytest.mark.parametrize(
+    ("storage", "n_exact"), [("int8", 0), ("int8", 2), ("int4", 2)]
+)
+def test_whole_numbers_stand_for_what_is_decoded(storage, n_exact):
+    rows = StoredRows(matrix(), storage, n_exact)
+    decoded = rows[:][:, : 150 - n_exact]
+    numbers, scales = rows.whole(slice(None))
+    assert numbers.dtype == np.int8
+    assert numbers.shape == decoded.shape
+    assert scales.shape == (300,)
+    error = np.abs(numbers * scales[:, None] - decoded)
+    steps = np.abs(decoded).max(axis=1, keepdims=True) / 127
+    assert (error <= (0 if storage == "int8" else 0.501) * steps).all()
+    some = np.array([5, 1, 5])
+    for part, all_ in zip(rows.whole(some), (numbers, scales), strict=True):
+        assert np.array_equal(part, all_[some])
 
 
 @each_storage

@@ -59,13 +59,15 @@ class Candidates(NamedTuple):
 
     def find(self, rows, nodes):
         """Return the places in the list of pairs that are all in it."""
-        return torch.searchsorted(self._keys(), rows * self.n_nodes + nodes)
+        return torch.searchsorted(self.places, rows * self.n_nodes + nodes)
 
     def contains(self, rows, nodes):
         """Return which of the given pairs are in the list."""
-        return torch.isin(rows * self.n_nodes + nodes, self._keys())
+        return torch.isin(rows * self.n_nodes + nodes, self.places)
 
-    def _keys(self):
+    @property
+    def places(self):
+        """Number of each pair in a flattened (n_rows, n_nodes) table, sorted."""
         return (self.rows * self.n_nodes).add_(self.nodes)
 
     def children(self, branching, n_nodes):

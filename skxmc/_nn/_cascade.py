@@ -102,6 +102,11 @@ class CascadeHead(nn.Module):
 
     def rank(self, features, k, n_rows=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
+        if not self.tables and not self.is_single_label:
+            # Logits are in the order of their probabilities, of which few are needed.
+            codes, z = topk_dense(self.root(features)[:n_rows].cpu().numpy(), k)
+            log_p = log_sigmoid(torch.from_numpy(z)).numpy()
+            return codes, np.exp(np.minimum(log_p, 0))
         candidates, log_p = self.score(features, n_rows)
         if candidates is None:
             codes, log_p = topk_dense(log_p.cpu().numpy(), k)
