@@ -16,7 +16,6 @@ from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import input_scale
 from skxmc._memory import array_bytes, layer_bytes, linear_map_bytes, svd_bytes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
-from skxmc._pairs import pair_products
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -399,9 +398,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _score_label(self, X, label):
         codes = self._encoder(X)
         if self.decoder == "linear":
-            rows = np.arange(len(codes))
-            decoder, column = self._label_index.keys, np.full_like(rows, label)
-            scores = pair_products(codes, rows, decoder, column)
+            scores = self._label_index.score(codes, label)
         else:
             scores = self._recover(X, codes)[:, [label]].toarray()[:, 0]
         return np.clip(scores, 0, 1)

@@ -1,5 +1,7 @@
 """Arrays whose numbers are kept in 4 to 16 bits, and decoded where they are used."""
 
+from typing import Any
+
 import numpy as np
 
 STORAGES = ("float16", "int8", "int4")
@@ -36,7 +38,7 @@ class StoredRows:
         self.shape = A.shape
         n_rounded = A.shape[1] - n_exact
         self.exact = A[:, n_rounded:].copy()
-        self.scales = None
+        self.scales: Any = None  # with 16 bits, there are none
         if storage == "float16":
             limit = np.finfo(np.float16).max
             self.data = np.clip(A[:, :n_rounded], -limit, limit).astype(np.float16)

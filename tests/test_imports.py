@@ -62,7 +62,6 @@ ALLOWED = {
         "_memory",
         "_neighbors",
         "_nn",
-        "_pairs",
         "_recovery",
         "metrics",
     },

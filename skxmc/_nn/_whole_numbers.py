@@ -42,15 +42,14 @@ def has_whole_numbers(weight):
 
 def whole_linear(h, weight, bias=None, start=0, stop=None):
     """Compute ``h @ weight[start:stop].T + bias``: (n_rows, n_outputs)."""
-    rounded = _split(h, weight)
+    split = _split(h, weight)
     stop = len(weight) if stop is None else min(stop, len(weight))
     out = h.new_empty(len(h), stop - start)
     size = max(_BLOCK_OUTPUTS, _BLOCK_PRODUCTS // max(1, len(h)))
     for first in range(start, stop, size):
         rows = slice(first, min(first + size, stop))
-        _products(
-            *rounded, weight, rows, out[:, rows.start - start : rows.stop - start]
-        )
+        part = out[:, rows.start - start : rows.stop - start]
+        _products(split, weight, rows, part)
     return out if bias is None else out.add_(bias)
 
 
@@ -65,12 +64,12 @@ def whole_pairs(h, weight, candidates):
     """Compute ``h[row] @ weight[node]`` for each candidate: (n_pairs,)."""
     if len(candidates) >= _LEAST_SHARE * len(h) * len(weight):
         return whole_linear(h, weight).take(candidates.places)
-    rounded, out = _split(h, weight), h.new_empty(len(candidates))
+    split, out = _split(h, weight), h.new_empty(len(candidates))
     ends = candidates.offsets.tolist()
     for row, (start, end) in enumerate(pairwise(ends)):
-        parts = (part[row : row + 1] for part in rounded)
+        own = tuple(part[row : row + 1] for part in split)
         nodes, part = candidates.nodes[start:end], out[None, start:end]
-        _products(*parts, weight, nodes, part)
+        _products(own, weight, nodes, part)
     return out
 
 
@@ -98,8 +97,9 @@ def _split(h, weight):
     return *_rounded(h[:, : weight.n_rounded]), h[:, weight.n_rounded :]
 
 
-def _products(numbers, scales, rest, weight, rows, out):
+def _products(split, weight, rows, out):
     """Compute the products of what `_split` returns with some rows of a matrix."""
+    numbers, scales, rest = split
     some, factors = _whole(weight, rows)
     torch.mul(_multiply(numbers, some.T), factors, out=out)
     out *= scales
