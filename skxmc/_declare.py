@@ -1,6 +1,7 @@
 """DECLARE: labels compressed by SVD and recovered from neighbours."""
 
 import copy
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -415,7 +416,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         votes = self._count_votes(X, codes)
         if self.decoder != "blend":
             return votes
-        return blend_linear(votes, codes, self._label_index.keys, self.linear_weight)
+        score_pairs = partial(self._label_index.score_pairs, codes)
+        return blend_linear(votes, score_pairs, self.linear_weight)
 
     def _count_votes(self, X, codes):
         """Return the votes of the neighbours of the codes, and of those of the rows."""

@@ -4,7 +4,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._mapped import MappedCSR, count_columns, csr_blocks
-from skxmc._pairs import pair_products
 from skxmc._topk import fill_ranking, topk_csr
 
 
@@ -178,17 +177,14 @@ def vote(label_rows, neighbors, weights):
     return votes
 
 
-def blend_linear(votes, codes, decoder, linear_weight):
-    """Mix the votes with the linear scores ``codes @ decoder.T`` of the same labels.
-
-    Only labels that have a vote are scored, so the cost does not depend on how many
-    labels there are.
+def blend_linear(votes, score_pairs, linear_weight):
+    """Mix the votes with the linear scores of the same labels.
 
     Parameters
     ----------
     votes : csr_array of shape (n_samples, n_labels), float32
-    codes : ndarray of shape (n_samples, n_components), float32
-    decoder : ndarray of shape (n_labels, n_components), float32
+    score_pairs : callable
+        Computes linear scores of pairs, given their rows and their labels.
     linear_weight : float
         Share of the linear scores, between 0 and 1. They are clipped to [0, 1].
 
@@ -196,8 +192,8 @@ def blend_linear(votes, codes, decoder, linear_weight):
     -------
     scores : csr_array of shape (n_samples, n_labels), float32
     """
-    rows = np.repeat(np.arange(len(codes)), np.diff(votes.indptr))
-    linear = pair_products(codes, rows, decoder, votes.indices)
+    rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
+    linear = score_pairs(rows, votes.indices)
     scores = (1 - linear_weight) * votes.data + linear_weight * np.clip(linear, 0, 1)
     return sp.csr_array((scores, votes.indices, votes.indptr), shape=votes.shape)
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 # Elements of a score matrix ranked at once; the temporaries are a few times that.
-_BLOCK_SIZE = 2**18
+_BLOCK_SIZE = 2**19
 # Rows of at least so many scores, and so many times k, are searched by groups of them,
 _MIN_WIDTH, _MIN_RATIO = 256, 12
 # of at least so many scores each, and no more groups than are quickly searched.

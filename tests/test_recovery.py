@@ -134,7 +134,9 @@ def test_blend_mixes_in_the_clipped_linear_score_of_each_vote(problem, share, bl
     codes = rng.standard_normal((len(neighbors), 3)).astype(np.float32)
     decoder = rng.standard_normal((Y.shape[1], 3)).astype(np.float32)
     with mock.patch.object(_pairs, "_BLOCK_PAIRS", block):
-        scores = blend_linear(votes, codes, decoder, share)
+        scores = blend_linear(
+            votes, lambda i, j: _pairs.pair_products(codes, i, decoder, j), share
+        )
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(scores.indices, before.indices)
     np.testing.assert_array_equal(scores.indptr, before.indptr)

@@ -9,6 +9,7 @@ from skxmc._neighbors._exact import (
     largest_norm,
     normalize_rows,
     score_key,
+    score_pairs,
     search_exact,
 )
 from skxmc._nn import keys_on
@@ -97,6 +98,10 @@ class NeighborIndex:
     def score(self, queries, number):
         """Score one key as `search` does, for "dot": (n_queries,), float32."""
         return score_key(queries, self.keys, number)
+
+    def score_pairs(self, queries, rows, numbers):
+        """Score pairs of a query and a key, for "dot": (n_pairs,), float32."""
+        return score_pairs(queries, rows, self.keys, numbers)
 
     def compressed(self, storage, n_exact=0):
         """Return an index of the same keys in fewer bits, see `StoredRows`.

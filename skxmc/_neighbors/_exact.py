@@ -16,6 +16,8 @@ from skxmc._topk import topk_dense
 # Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB. With fewer
 # queries more keys are, but for those that are unpacked for it.
 _BLOCK_KEYS, _BLOCK_SCORES = 16_384, 2**22
+# Of so many keys at most, all are compared in the time that it takes to choose some.
+_FEW_KEYS = 8192
 # Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
 _N_SPARE = 64
 
@@ -71,6 +73,18 @@ def score_key(queries, keys, number):
         return steady_products(queries, keys[[number]])[:, 0]
     rows = np.arange(len(queries))
     return pair_products(queries, rows, keys, np.full_like(rows, number))
+
+
+def score_pairs(queries, rows, keys, numbers):
+    """Compute the inner products of some queries and keys: (n_pairs,), float32.
+
+    Rounded alike in every batch. Of few keys, all products take less time.
+    """
+    is_steady = has_whole_numbers(keys) or products_are_steady()
+    if not is_steady or len(keys) > _FEW_KEYS:
+        return pair_products(queries, rows, keys, numbers)
+    products = _products(queries, keys, 0, len(keys), steady_products)
+    return products.ravel().take(rows * len(keys) + numbers)
 
 
 def _search_once(queries, keys, k, max_norm, on_device):
