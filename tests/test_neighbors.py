@@ -116,17 +116,17 @@ def test_one_key_is_scored_as_in_a_search(n_keys):
 @pytest.mark.parametrize("few", [0, 8192])
 def test_pairs_are_scored_alike_in_every_batch(few, storage, monkeypatch):
     monkeypatch.setattr(_exact, "_FEW_KEYS", few)
-    queries, keys = clustered(70), clustered(50, seed=1)
+    queries, keys = clustered(600), clustered(50, seed=1)
     index = make(keys, "exact")
     index = index if storage is None else index.compressed(storage)
-    rows, numbers = np.array([0, 3, 3, 69]), np.array([49, 0, 7, 7], dtype=np.int32)
+    rows, numbers = np.array([0, 3, 3, 599]), np.array([49, 0, 7, 7], dtype=np.int32)
     scores = index.score_pairs(queries, rows, numbers)
     products = queries.astype(np.float64) @ keys.T
     error = 0.02 * np.abs(products).max() if storage == "int8" else 2e-3
     np.testing.assert_allclose(scores, products[rows, numbers], atol=error)
     alone = [
         index.score_pairs(queries[[i]], np.array([0]), numbers[rows == i][:1])
-        for i in (0, 3, 69)
+        for i in (0, 3, 599)
     ]
     assert np.array_equal(np.concatenate(alone), scores[[0, 1, 3]])
 

@@ -100,7 +100,7 @@ class NeighborIndex:
         return score_key(queries, self.keys, number)
 
     def score_pairs(self, queries, rows, numbers):
-        """Score pairs of a query and a key, for "dot": (n_pairs,), float32."""
+        """Score pairs of a query and a key, see `score_pairs`; for "dot"."""
         return score_pairs(queries, rows, self.keys, numbers)
 
     def compressed(self, storage, n_exact=0):

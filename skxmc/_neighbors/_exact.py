@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skxmc._blocks import row_blocks, searched_rows
+from skxmc._blocks import ROWS_AT_ONCE, row_blocks, searched_rows
 from skxmc._nn import (
     has_whole_numbers,
     products_are_steady,
@@ -79,12 +79,26 @@ def score_pairs(queries, rows, keys, numbers):
     """Compute the inner products of some queries and keys: (n_pairs,), float32.
 
     Rounded alike in every batch. Of few keys, all products take less time.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_components), float32
+    rows : ndarray of shape (n_pairs,), int
+        Queries, sorted.
+    keys : ndarray or StoredRows of shape (n_keys, n_components), float32
+    numbers : ndarray of shape (n_pairs,), int
+        Keys.
     """
     is_steady = has_whole_numbers(keys) or products_are_steady()
     if not is_steady or len(keys) > _FEW_KEYS:
         return pair_products(queries, rows, keys, numbers)
-    products = _products(queries, keys, 0, len(keys), steady_products)
-    return products.ravel().take(rows * len(keys) + numbers)
+    parts = []
+    for start in range(0, len(queries), ROWS_AT_ONCE):
+        first, last = np.searchsorted(rows, [start, start + ROWS_AT_ONCE])
+        block = queries[start : start + ROWS_AT_ONCE]
+        products = _products(block, keys, 0, len(keys), steady_products)
+        parts.append(products[rows[first:last] - start, numbers[first:last]])
+    return np.concatenate(parts)
 
 
 def _search_once(queries, keys, k, max_norm, on_device):
