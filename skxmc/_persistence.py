@@ -51,15 +51,17 @@ class Persistence(BaseEstimator):
     def compress(self, storage="int8", *, n_components=None, X=None):
         """Make a model whose numbers take fewer bits, or are fewer.
 
-        It predicts nearly the same, on the CPU, and cannot be trained further. Weights,
-        codes and neighbours are decoded where they are read, so that memory shrinks as
-        stored files do; an approximate index stays as it is. What only training reads
-        is left out.
+        It predicts nearly the same, on the CPU, and cannot be trained further. Of 8
+        bits and 4, products are computed in whole numbers, for which rows are rounded
+        to 8 bits too; beside what is stored, first weights and what has 4 bits are
+        kept in 8 bits from the first prediction on. 16 bits are unpacked where they
+        are read. An approximate index stays as it is. What only training reads is left
+        out.
 
         Parameters
         ----------
         storage : {"int8", "float16", "int4"}, default="int8"
-            8 bits with a scale for each 64 numbers, 16, or 4 with one for each 128.
+            8 bits with a scale for each row, 16, or 4 with one for each 128 numbers.
         n_components : int or None, default=None
             Put so many numbers, which are linear in a row, in place of the row: those
             that the scores feel most. Columns of X that make up less than a quarter of

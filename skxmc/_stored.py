@@ -44,9 +44,13 @@ class StoredRows:
             self.data = np.clip(A[:, :n_rounded], -limit, limit).astype(np.float16)
             return
         round_ = {"int8": _round_to_int8, "int4": _round_to_int4}[storage]
-        parts = [round_(part[:, :n_rounded]) for part in chunks(A)]
-        parts = parts or [round_(A[:, :n_rounded])]
-        self.data, self.scales = map(np.concatenate, zip(*parts, strict=True))
+        self.data, self.scales = (
+            np.empty((len(A), *none.shape[1:]), none.dtype)
+            for none in round_(A[:0, :n_rounded])
+        )
+        for start in range(0, len(A), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            self.data[rows], self.scales[rows] = round_(A[rows, :n_rounded])
 
     def __len__(self):
         return self.shape[0]
@@ -59,7 +63,7 @@ class StoredRows:
         part = decoded[:, : self.n_rounded]
         is_packed = data.dtype == np.uint8
         part[:] = _unpack(data)[:, : self.n_rounded] if is_packed else data
-        if self.is_whole:
+        if self.has_one_scale:
             part *= self.scales[rows, None]
         elif self.scales is not None:
             block = _INT4_COLUMNS if is_packed else _FORMER_COLUMNS
@@ -72,14 +76,14 @@ class StoredRows:
         return self.shape[1] - self.exact.shape[1]
 
     @property
-    def is_whole(self):
+    def has_one_scale(self):
         """Whether rows are kept as whole numbers, each times one scale."""
         return self.scales is not None and self.scales.ndim == 1
 
     def whole(self, rows):
         """Return some rows as whole numbers, but for the columns kept as they are.
 
-        Of any storage but "float16".
+        Of any storage but "float16". Rows of several scales are rounded once more.
 
         Parameters
         ----------
@@ -93,7 +97,7 @@ class StoredRows:
         scales : ndarray of shape (n_rows,), float32
             What those of a row are multiplied with.
         """
-        if self.is_whole:
+        if self.has_one_scale:
             return self.data[rows], self.scales[rows]
         return _round_to_int8(self[rows][:, : self.n_rounded])
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 _BLOCK_SIZE = 2**19
 # Rows of at least so many scores, and so many times k, are searched by groups of them,
 _MIN_WIDTH, _MIN_RATIO = 256, 12
-# of at least so many scores each, and no more groups than are quickly searched.
+# of so many scores, or more where that makes more groups than are quickly searched.
 _GROUP_SIZE, _MAX_GROUPS = 16, 128
 
 

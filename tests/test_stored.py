@@ -43,7 +43,7 @@ def test_blocks_of_64_columns_that_share_a_scale_are_still_read():
     rows.data = np.rint(A[:, :147] / np.where(scales > 0, scales, 1)).astype(np.int8)
     assert (np.abs(rows[:][:, :147] - A[:, :147]) <= 0.5001 * scales).all()
     assert np.array_equal(rows[:][:, 147:], A[:, 147:])
-    assert not rows.is_whole
+    assert not rows.has_one_scale
 
 
 @pytest.mark.parametrize(

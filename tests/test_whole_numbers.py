@@ -96,10 +96,13 @@ def test_products_are_alike_bit_for_bit_whatever_is_beside_them(storage, monkeyp
     products = whole.whole_linear(h, weight)
     for rows in (slice(0, 1), slice(3, 5), slice(1, 70)):
         assert torch.equal(whole.whole_linear(h[rows], weight), products[rows])
-    some = whole.whole_linear(h, weight, start=500, stop=1100)
+    some = whole.whole_linear(h, weight, rows=slice(500, 1100))
     assert torch.equal(some, products[:, 500:1100])
-    beyond = whole.whole_products(h.numpy(), weight, 1200, 9999)
+    beyond = whole.whole_products(h.numpy(), weight, slice(1200, 9999))
     assert np.array_equal(beyond, products[:, 1200:].numpy())
+    chosen = np.array([7, 1299, 7, 0])
+    few = whole.whole_products(h[:1].numpy(), weight, chosen)
+    assert np.array_equal(few, products[:1, chosen].numpy())
     monkeypatch.setattr(whole, "_int_products_are_fast", lambda: False)
     assert torch.equal(whole.whole_linear(h, weight), products)
 
@@ -172,7 +175,7 @@ def test_memory_that_is_only_to_be_read_is_not_copied():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(whole.whole_linear(h, locked), expected)
-    numbers = whole._kept[locked][whole._unpack][0]
+    numbers = whole._kept[locked][whole._unpacked][0]
     assert numbers.data_ptr() == locked.data.ctypes.data
 
 

@@ -16,8 +16,9 @@ from skxmc._topk import topk_dense
 # Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB. With fewer
 # queries more keys are, but for those that are unpacked for it.
 _BLOCK_KEYS, _BLOCK_SCORES = 16_384, 2**22
-# Of so many keys at most, all are compared in the time that it takes to choose some.
-_FEW_KEYS = 8192
+# Queries whose keys are put together for products of chosen pairs: few where there are
+# more keys than this, so that not too many are compared that are not wanted.
+_FEW_KEYS, _FEW_QUERIES = 8192, 32
 # Candidates beyond the k wanted, to tell whether rounding can have hidden a better one.
 _N_SPARE = 64
 
@@ -29,12 +30,13 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     included. Most matrix products round a row differently from place to place and shape
     to shape. Where there are none that do not (`steady_products`), the product finds a
     few more than `k` candidates, whose inner products are then computed one by one.
+    Of keys in 8 bits or fewer, queries are rounded to 8 bits as well.
 
     Parameters
     ----------
     queries : ndarray of shape (n_queries, n_components), float32
         What to search for.
-    keys : ndarray of shape (n_keys, n_components), float32
+    keys : ndarray or StoredRows of shape (n_keys, n_components), float32
         Where to search.
     k : int
         At most n_keys.
@@ -68,7 +70,7 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
 def score_key(queries, keys, number):
     """Compute the inner products with one key as `search_exact` does on the CPU."""
     if has_whole_numbers(keys):
-        return whole_products(queries, keys, number, number + 1)[:, 0]
+        return whole_products(queries, keys, slice(number, number + 1))[:, 0]
     if products_are_steady():
         return steady_products(queries, keys[[number]])[:, 0]
     rows = np.arange(len(queries))
@@ -76,9 +78,7 @@ def score_key(queries, keys, number):
 
 
 def score_pairs(queries, rows, keys, numbers):
-    """Compute the inner products of some queries and keys: (n_pairs,), float32.
-
-    Rounded alike in every batch. Of few keys, all products take less time.
+    """Compute the inner products of some queries and keys, alike in every batch.
 
     Parameters
     ----------
@@ -88,17 +88,25 @@ def score_pairs(queries, rows, keys, numbers):
     keys : ndarray or StoredRows of shape (n_keys, n_components), float32
     numbers : ndarray of shape (n_pairs,), int
         Keys.
+
+    Returns
+    -------
+    products : ndarray of shape (n_pairs,), float32
     """
-    is_steady = has_whole_numbers(keys) or products_are_steady()
-    if not is_steady or len(keys) > _FEW_KEYS:
+    if not (has_whole_numbers(keys) or products_are_steady()):
         return pair_products(queries, rows, keys, numbers)
-    parts = []
-    for start in range(0, len(queries), ROWS_AT_ONCE):
-        first, last = np.searchsorted(rows, [start, start + ROWS_AT_ONCE])
-        block = queries[start : start + ROWS_AT_ONCE]
-        products = _products(block, keys, 0, len(keys), steady_products)
-        parts.append(products[rows[first:last] - start, numbers[first:last]])
-    return np.concatenate(parts)
+    size = ROWS_AT_ONCE if len(keys) <= _FEW_KEYS else _FEW_QUERIES
+    products = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(queries), size):
+        pairs = slice(*np.searchsorted(rows, [start, start + size]))
+        some, places = np.unique(numbers[pairs], return_inverse=True)
+        block = queries[start : start + size]
+        if has_whole_numbers(keys):
+            dense = whole_products(block, keys, some.astype(np.int64))
+        else:
+            dense = steady_products(block, keys[some])
+        products[pairs] = dense[rows[pairs] - start, places]
+    return products
 
 
 def _search_once(queries, keys, k, max_norm, on_device):
@@ -164,7 +172,7 @@ def _products(queries, keys, start, stop, multiply):
     if isinstance(keys, np.ndarray):
         return multiply(queries, keys[start:stop])
     if has_whole_numbers(keys):
-        return whole_products(queries, keys, start, stop)
+        return whole_products(queries, keys, slice(start, stop))
     return np.hstack([multiply(queries, part) for part in chunks(keys, start, stop)])
 
 

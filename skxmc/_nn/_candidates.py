@@ -59,14 +59,14 @@ class Candidates(NamedTuple):
 
     def find(self, rows, nodes):
         """Return the places in the list of pairs that are all in it."""
-        return torch.searchsorted(self.places, rows * self.n_nodes + nodes)
+        return torch.searchsorted(self.flat_indices, rows * self.n_nodes + nodes)
 
     def contains(self, rows, nodes):
         """Return which of the given pairs are in the list."""
-        return torch.isin(rows * self.n_nodes + nodes, self.places)
+        return torch.isin(rows * self.n_nodes + nodes, self.flat_indices)
 
     @property
-    def places(self):
+    def flat_indices(self):
         """Number of each pair in a flattened (n_rows, n_nodes) table, sorted."""
         return (self.rows * self.n_nodes).add_(self.nodes)
 

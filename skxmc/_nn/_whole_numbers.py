@@ -1,9 +1,11 @@
-"""Products with `StoredRows` of 8 bits or fewer, summed as whole numbers.
+"""Products with `StoredRows` of 8 bits or fewer.
 
-Rows are rounded to 8 bits for it. The sums are exact, and so alike in any order, on any
-machine and whatever else is computed; they take a quarter of the time of float32.
+Dense rows are rounded to 8 bits, and products summed as whole numbers: exactly, so
+alike in any order, on any machine and whatever else is computed, in a quarter of the
+time of float32. Sparse rows are not rounded, and summed as floats.
 """
 
+import threading
 import time
 from functools import lru_cache
 from itertools import pairwise
@@ -20,36 +22,39 @@ from skxmc._stored import StoredRows
 _LARGEST = 127
 # Sums of fewer products of two numbers of 8 bits are exact in float32 too.
 _MAX_EXACT = 2**24 // _LARGEST**2
-# Products computed at once, which the processor's cache holds until they are scaled, of
-# as many outputs at least. And rows that are unpacked at once.
-_BLOCK_PRODUCTS, _BLOCK_OUTPUTS, _BLOCK_ROWS = 2**17, 512, 512
+# Products computed at once, which the processor's cache holds until they are scaled,
+# and rows of a matrix at least, or at once where they are unpacked for it.
+_BLOCK_PRODUCTS, _BLOCK_ROWS = 2**17, 512
 # Of fewer pairs than this share of all, each row's are computed by themselves.
 _LEAST_SHARE = 1 / 16
 # What larger matrices are multiplied with is not kept beside them: 256 MiB.
 _MAX_KEPT = 2**28
 _kept: WeakKeyDictionary[StoredRows, dict] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def has_whole_numbers(weight):
     """Tell whether a matrix is `StoredRows` of 8 bits or fewer.
 
-    Not with scales of 64 columns: models of former files predict as they did.
+    Not with scales of 64 columns: such files predict as they did.
     """
     if not isinstance(weight, StoredRows) or weight.scales is None:
         return False
-    return weight.n_rounded > 0 and (weight.is_whole or weight.data.dtype == np.uint8)
+    return weight.n_rounded > 0 and (
+        weight.has_one_scale or weight.data.dtype == np.uint8
+    )
 
 
-def whole_linear(h, weight, bias=None, start=0, stop=None):
-    """Compute ``h @ weight[start:stop].T + bias``: (n_rows, n_outputs)."""
+def whole_linear(h, weight, bias=None, rows=slice(None)):
+    """Compute ``h @ weight[rows].T + bias``, `rows` a slice or an int64 tensor."""
     split = _split(h, weight)
-    stop = len(weight) if stop is None else min(stop, len(weight))
-    out = h.new_empty(len(h), stop - start)
-    size = max(_BLOCK_OUTPUTS, _BLOCK_PRODUCTS // max(1, len(h)))
-    for first in range(start, stop, size):
-        rows = slice(first, min(first + size, stop))
-        part = out[:, rows.start - start : rows.stop - start]
-        _products(split, weight, rows, part)
+    size = _BLOCK_ROWS
+    if _is_kept(weight):
+        size = max(size, _BLOCK_PRODUCTS // max(1, len(h)))
+    out = h.new_empty(len(h), _count(rows, len(weight)))
+    for first in range(0, out.shape[1], size):
+        part = out[:, first : first + size]
+        _products(split, weight, _part(rows, first, part.shape[1]), part)
     return out if bias is None else out.add_(bias)
 
 
@@ -63,7 +68,7 @@ def whole_matmul(h, weight):
 def whole_pairs(h, weight, candidates):
     """Compute ``h[row] @ weight[node]`` for each candidate: (n_pairs,)."""
     if len(candidates) >= _LEAST_SHARE * len(h) * len(weight):
-        return whole_linear(h, weight).take(candidates.places)
+        return whole_linear(h, weight).take(candidates.flat_indices)
     split, out = _split(h, weight), h.new_empty(len(candidates))
     ends = candidates.offsets.tolist()
     for row, (start, end) in enumerate(pairwise(ends)):
@@ -73,22 +78,27 @@ def whole_pairs(h, weight, candidates):
     return out
 
 
-def whole_products(A, B, start=0, stop=None):
-    """Compute ``A @ B[start:stop].T`` of an ndarray and `StoredRows`: an ndarray."""
-    is_small = A.size * len(B) < MIN_PARALLEL_WORK
+def whole_products(A, B, rows=slice(None)):
+    """Compute ``A @ B[rows].T`` of an ndarray and `StoredRows`: an ndarray.
+
+    `rows` is a slice or an ndarray of int64.
+    """
+    if isinstance(rows, np.ndarray):
+        rows = torch.from_numpy(rows)
+    is_small = A.size * _count(rows, len(B)) < MIN_PARALLEL_WORK
     with limited_threads(is_small), torch.inference_mode():
-        return whole_linear(as_tensor(A), B, start=start, stop=stop).numpy()
+        return whole_linear(as_tensor(A), B, rows=rows).numpy()
 
 
 def can_sum_bags(weight):
     """Tell whether `stored_bags` can be had for a matrix."""
     is_plain = has_whole_numbers(weight) and not weight.exact.shape[1]
-    return is_plain and weight.data.size <= _MAX_KEPT and _bags_are_summed()
+    return is_plain and _is_small(weight) and _bags_are_summed()
 
 
 def stored_bags(x, weight):
     """Compute ``x @ weight`` for `SparseRows`: (n_rows, n_columns)."""
-    packed = _form(weight, _pack)
+    packed = _form(weight, _packed)
     return _sum_bags(packed, x.indices, x.offsets, x.values)
 
 
@@ -114,11 +124,32 @@ def _rounded(h):
     return (h / scales).round_().to(torch.int8), scales
 
 
+def _count(rows, n):
+    return len(range(n)[rows]) if isinstance(rows, slice) else len(rows)
+
+
+def _part(rows, first, size):
+    """Return some of the rows that a slice or a tensor names."""
+    if isinstance(rows, slice):
+        start = (rows.start or 0) + first
+        return slice(start, start + size)
+    return rows[first : first + size]
+
+
 def _whole(weight, rows):
     """Return rows of a matrix as whole numbers, and their scales: tensors."""
-    if weight.data.size > _MAX_KEPT and not weight.is_whole:
+    if not _is_kept(weight):
         return tuple(map(as_tensor, weight.whole(rows)))
-    return tuple(_select(part, rows) for part in _form(weight, _unpack))
+    return tuple(_select(part, rows) for part in _form(weight, _unpacked))
+
+
+def _is_kept(weight):
+    """Whether `_unpacked` is; that of 8 bits takes no memory."""
+    return weight.has_one_scale or _is_small(weight)
+
+
+def _is_small(weight):
+    return len(weight) * weight.n_rounded <= _MAX_KEPT
 
 
 def _select(A, rows):
@@ -130,13 +161,15 @@ def _form(weight, make):
     """Return what a function makes of a matrix, kept as long as the matrix is."""
     forms = _kept.setdefault(weight, {})
     if make not in forms:
-        forms[make] = make(weight)
+        with _lock:  # threads that begin together make it once
+            if make not in forms:
+                forms[make] = make(weight)
     return forms[make]
 
 
-def _unpack(weight):
+def _unpacked(weight):
     """Return all rows as `_whole` does; of 8 bits they are those that are stored."""
-    if weight.is_whole:
+    if weight.has_one_scale:
         return tuple(map(as_tensor, weight.whole(slice(None))))
     numbers = torch.empty(len(weight), weight.n_rounded, dtype=torch.int8)
     scales = torch.empty(len(weight))
@@ -145,7 +178,7 @@ def _unpack(weight):
     return numbers, scales
 
 
-def _pack(weight):
+def _packed(weight):
     """Make what `_sum_bags` reads: bytes, and the scale and offset of each row."""
     packed = np.empty((len(weight), weight.n_rounded + 8), dtype=np.uint8)
     for rows in _blocks(weight):
@@ -191,10 +224,13 @@ def _int_products_are_fast():
     pattern = torch.arange(83 * 1100).view(83, 1100)
     b = ((pattern * pattern // 7) % 255 - 127).to(torch.int8)
     b[:2], a = torch.tensor([[127], [-127]]), b.flip(0)[:64].contiguous()
+    exact = a.long() @ b.long().T
     try:
-        exact = a.long() @ b.long().T
-        if not torch.equal(torch._int_mm(a, b.T).long(), exact):
-            return False
+        for some in (a, a[-1:]):
+            for others in (b.T, b.T.contiguous()):
+                found = torch._int_mm(some, others).long()
+                if not torch.equal(found, exact[-len(some) :]):
+                    return False
     except (AttributeError, RuntimeError):  # of another torch
         return False
     return _seconds(torch._int_mm, a, b.T) < _seconds(_multiply_as_floats, a, b.T)
@@ -225,7 +261,7 @@ def _bags_are_summed():
         include_last_offset=True,
     )
     try:
-        found = _sum_bags(_pack(weight), indices, offsets, values)
+        found = _sum_bags(_packed(weight), indices, offsets, values)
     except (AttributeError, RuntimeError):  # of another torch
         return False
     return torch.allclose(found, expected, atol=1e-4)
