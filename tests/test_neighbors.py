@@ -129,6 +129,7 @@ def test_pairs_are_scored_alike_in_every_batch(few, storage, monkeypatch):
         for i in (0, 3, 599)
     ]
     assert np.array_equal(np.concatenate(alone), scores[[0, 1, 3]])
+    assert index.score_pairs(queries, rows[:0], numbers[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
