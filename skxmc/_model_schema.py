@@ -147,11 +147,12 @@ def _restore_columns(cls, state):
 
 def _restore_rows(cls, state):
     rows = restore_vars(cls, state)
-    n_rows, n_columns = rows.shape
-    n_rounded = n_columns - rows.exact.shape[1]
-    is_packed = rows.data.dtype == np.uint8
-    if rows.data.shape != (n_rows, -(-n_rounded // 2) if is_packed else n_rounded):
-        raise ValueError(f"numbers of shape {rows.data.shape}, not {rows.shape}.")
+    if not rows.is_consistent:
+        scales = getattr(rows.scales, "shape", None)
+        raise ValueError(
+            f"{rows.data.dtype} numbers of shape {rows.data.shape} and scales of shape "
+            f"{scales} are no matrix of shape {rows.shape}."
+        )
     return rows
 
 

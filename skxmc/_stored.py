@@ -102,6 +102,19 @@ class StoredRows:
         return _round_to_int8(self[rows][:, : self.n_rounded])
 
     @property
+    def is_consistent(self):
+        """Whether numbers and scales fit each other, as those of a file may not."""
+        n_rows, n = len(self), self.n_rounded
+        fitting: dict[str, tuple[int, set]] = {
+            "float16": (n, {None}),
+            "int8": (n, {(n_rows,), (n_rows, -(-n // _FORMER_COLUMNS))}),
+            "uint8": (-(-n // 2), {(n_rows, -(-n // _INT4_COLUMNS))}),
+        }
+        width, scales = fitting[self.data.dtype.name]
+        found = None if self.scales is None else self.scales.shape
+        return self.data.shape == (n_rows, width) and found in scales
+
+    @property
     def nbytes(self):
         """Memory in bytes."""
         scales = 0 if self.scales is None else self.scales.nbytes

@@ -1,5 +1,7 @@
 """Numbers in fewer bits, against the numbers themselves."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,24 @@ def test_blocks_of_64_columns_that_share_a_scale_are_still_read():
     assert (np.abs(rows[:][:, :147] - A[:, :147]) <= 0.5001 * scales).all()
     assert np.array_equal(rows[:][:, 147:], A[:, 147:])
     assert not rows.has_one_scale
+
+
+@each_storage
+@pytest.mark.parametrize("n_exact", [0, 3])
+def test_parts_of_a_file_that_do_not_fit_each_other_are_seen(storage, n_exact):
+    rows = StoredRows(matrix(), storage, n_exact)
+    assert rows.is_consistent
+    assert StoredRows(matrix(), storage, n_exact=150).is_consistent
+    wrong = [("data", rows.data[1:]), ("shape", (300, 148)), ("shape", (299, 150))]
+    wrong += [("data", rows.data.astype({"int8": np.uint8}.get(storage, np.int8)))]
+    if storage == "float16":
+        wrong += [("scales", np.ones(300, np.float32))]
+    else:
+        wrong += [("scales", None), ("scales", rows.scales[1:])]
+    for name, value in wrong:
+        other = copy.copy(rows)
+        setattr(other, name, value)
+        assert not other.is_consistent, (name, value)
 
 
 @pytest.mark.parametrize(

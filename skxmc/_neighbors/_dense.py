@@ -8,7 +8,6 @@ from skxmc._neighbors import _faiss
 from skxmc._neighbors._exact import (
     largest_norm,
     normalize_rows,
-    score_key,
     score_pairs,
     search_exact,
 )
@@ -97,7 +96,8 @@ class NeighborIndex:
 
     def score(self, queries, number):
         """Score one key as `search` does, for "dot": (n_queries,), float32."""
-        return score_key(queries, self.keys, number)
+        rows = np.arange(len(queries))
+        return self.score_pairs(queries, rows, np.full_like(rows, number))
 
     def score_pairs(self, queries, rows, numbers):
         """Score pairs of a query and a key, see `score_pairs`; for "dot"."""

@@ -67,18 +67,10 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
     return np.concatenate(indices), np.concatenate(scores)
 
 
-def score_key(queries, keys, number):
-    """Compute the inner products with one key as `search_exact` does on the CPU."""
-    if has_whole_numbers(keys):
-        return whole_products(queries, keys, slice(number, number + 1))[:, 0]
-    if products_are_steady():
-        return steady_products(queries, keys[[number]])[:, 0]
-    rows = np.arange(len(queries))
-    return pair_products(queries, rows, keys, np.full_like(rows, number))
-
-
 def score_pairs(queries, rows, keys, numbers):
-    """Compute the inner products of some queries and keys, alike in every batch.
+    """Compute the inner products of some queries and keys as `search_exact` does.
+
+    On the CPU, and so alike in every batch.
 
     Parameters
     ----------

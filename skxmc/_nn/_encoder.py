@@ -21,12 +21,13 @@ from skxmc._nn._tables import LabelTable
 from skxmc._nn._threads import limited_threads
 from skxmc._stored import StoredRows
 
-# What `Encoder.compressed` stores in fewer bits, where it has so many numbers.
+# What `Encoder.compressed` stores in fewer bits, but for so many last columns, which
+# are biases; where it has so many numbers.
 _STORED = {
-    SparseLinear: "weight",
-    SparseEncoder: "linear_weight",
-    SteadyLinear: "weight",
-    LabelTable: "weight",
+    SparseLinear: ("weight", 0),
+    SparseEncoder: ("linear_weight", 0),
+    SteadyLinear: ("weight", 0),
+    LabelTable: ("weight", 1),
 }
 _MIN_STORED = 2**14
 # With more scores a row, a module has but BLOCK_ROWS rows at once: they take memory.
@@ -119,13 +120,12 @@ class Encoder:
         if reduction is not None and reduction.weight.size >= _MIN_STORED:
             reduction = reduction.compressed(storage)
         for layer in module.modules():
-            name = _STORED.get(type(layer))
-            if name is None:
+            if type(layer) not in _STORED:
                 continue
+            name, n_exact = _STORED[type(layer)]
             weight = getattr(layer, name)
             if weight is not None and weight.numel() >= _MIN_STORED:
                 delattr(layer, name)
-                n_exact = int(isinstance(layer, LabelTable))  # its bias
                 stored = StoredRows(weight.detach().numpy(), storage, n_exact)
                 setattr(layer, name, stored)
         return Encoder(module, torch.device("cpu"), reduction)

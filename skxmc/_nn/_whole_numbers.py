@@ -78,7 +78,7 @@ def whole_pairs(h, weight, candidates):
     return out
 
 
-def whole_products(A, B, rows=slice(None)):
+def whole_products(A, B, rows):
     """Compute ``A @ B[rows].T`` of an ndarray and `StoredRows`: an ndarray.
 
     `rows` is a slice or an ndarray of int64.
