@@ -6,7 +6,7 @@ from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import count_columns
-from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_liblinear
+from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_in_memory
 
 # Root mean square norm of the features, and the rows it is measured on.
 _NORM, _N_NORM_ROWS = 4.0, 4096
@@ -41,7 +41,7 @@ def fit_linear_features(
     weight, bias : ndarrays of shape (n_features, c) and (c,), float32
         Of ``X @ weight + bias``, whose rows have root mean square norm 4.
     """
-    if Y.shape[1] <= n_components or not fits_liblinear(X, Y):
+    if Y.shape[1] <= n_components or not fits_in_memory(X, Y):
         n_machines = 0
     if of_classes:
         codes = Y.toarray()

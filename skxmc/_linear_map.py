@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from skxmc._compression import linear_decoder, project_labels
 from skxmc._mapped import longest_row
 from skxmc._ridge import fit_ridge
-from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_liblinear
+from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_in_memory
 
 # Of the true labels on the right side of their planes, for squared hinge to be kept.
 _MIN_RECALL = 0.5
@@ -49,4 +49,4 @@ def fit_linear_map(X, Y, codes, alpha, *, loss="auto"):
 def _suits_hinge(X, Y, codes):
     """Whether each row has one of few labels, whose codes lose nothing."""
     loses_nothing = Y.shape[1] <= codes.shape[1]
-    return fits_liblinear(X, Y) and loses_nothing and longest_row(Y) <= 1
+    return fits_in_memory(X, Y) and loses_nothing and longest_row(Y) <= 1

@@ -7,7 +7,7 @@ from joblib import cpu_count
 
 from skxmc._codes import level_sizes
 from skxmc._neighbors import index_bytes
-from skxmc._squared_hinge import MOST_COPIED
+from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS, N_STACKED
 
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
@@ -69,13 +69,19 @@ def ridge_bytes(size, n_targets):
 
 def hinge_bytes(size, n_targets):
     """Return the peak of fitting a machine a label, with the weights."""
-    block = min(_BLOCK_TARGETS, n_targets)
     weights = 2 * array_bytes(size.n_features, n_targets)
-    columns = 2 * array_bytes(size.n_features, block)
+    held = 3 * array_bytes(size.n_features, min(_BLOCK_TARGETS, n_targets))
+    block = min(BLOCK_LABELS, n_targets)
+    rows = 4 * array_bytes(size.n_samples, block)
+    columns = 7 * array_bytes(size.n_features, block)
+    n_true = size.n_samples * size.n_labels_per_sample / max(1, size.n_labels)
+    n_chosen = min(size.n_samples, (1 + N_OTHERS) * n_true)
+    # Rows side by side, twice while they are put there.
+    stacked = 2 * _SPARSE * max(N_STACKED, n_chosen * size.n_nonzero)
     n_values = max(1, int(size.n_samples * size.n_nonzero))
-    n_threads = min(cpu_count(), block, max(1, MOST_COPIED // n_values))
-    # Values in 8 bytes, and a copy of 16 a value on each thread.
-    return weights + columns + size.x_bytes * (1 + 2 * n_threads)
+    n_threads = min(cpu_count(), -(-n_targets // BLOCK_LABELS))
+    n_threads = max(1, min(n_threads, MOST_COPIED // n_values))
+    return int(weights + held + size.x_bytes + n_threads * (rows + columns + stacked))
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

@@ -1,38 +1,46 @@
-"""One linear support vector machine a label, on sparse rows, by scikit-learn."""
+"""One linear support vector machine a label, on sparse rows."""
 
-import warnings
+from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.svm import LinearSVC
 
 from skxmc import _nn
+from skxmc._hinge_newton import minimise, stack_rows
 from skxmc._mapped import input_scale, is_mapped
+from skxmc._ridge import fit_ridge
 
+# Labels that a thread solves for at a time, and values of the rows that it puts side by
+# side: fewer take longer to begin with than to solve, more leave the processor's cache.
+BLOCK_LABELS, N_STACKED = 16, 2**19
 # Labels whose weights are held before they are turned to codes.
-_BLOCK_LABELS = 64
-# Looser than scikit-learn's 1e-4: a finer solution ranks no better.
-_TOL, _MAX_ITER = 0.01, 100
-MAX_ENTRIES = 2**31 - 1  # of a matrix that LIBLINEAR takes
-# LIBLINEAR copies X for each machine: values that all threads together copy at once.
+_PROJECTED = 64
+# What least squares start with: the rows that have a label, and for each of them so
+# many others; then those within the margin of what these give.
+N_OTHERS, _LEAST_OTHERS = 12, 64
+_RIDGE_STEPS = 2
+# How exactly the first solution is found, and the second; more ranks no better.
+_FIRST_TOL, _TOL = 1e-2, 1e-3
+MAX_ENTRIES = 2**31 - 1  # of rows that are put side by side
+# Each thread may copy X: values that all threads together copy at once.
 MOST_COPIED = 2**28
 # Of an `alpha` that suits least squares, what suits squared hinge.
 HINGE_ALPHA = 1 / 6
 
 
-def fits_liblinear(X, Y):
-    """Whether rows and labels are in memory, with no more values than it can number."""
-    return not is_mapped(X, Y) and X.nnz <= MAX_ENTRIES
+def fits_in_memory(X, Y):
+    """Whether rows and labels are in memory, with values that int32 can number."""
+    return not is_mapped(X, Y) and X.nnz + X.shape[0] <= MAX_ENTRIES
 
 
 def fit_squared_hinge(X, Y, alpha, projection):
     """Solve ``min sum_i max(0, 1 - t_il f_l(x_i)) ** 2 + alpha * s * ||w_l||^2``.
 
     For each label l, with ``f_l(x) = x @ w_l + b_l`` and t 1 where the label is true
-    and -1 elsewhere. s is the mean squared norm of the rows of X. Where least squares
-    pull every row to its target, rows beyond it are left alone here.
+    and -1 elsewhere. s is the mean squared norm of the rows of X; the bias counts in
+    the penalty. Where least squares pull every row to its target, rows beyond it are
+    left alone here.
 
     Parameters
     ----------
@@ -58,59 +66,137 @@ def fit_squared_hinge(X, Y, alpha, projection):
     ------
     ValueError
         If X or Y is mapped, or X has more than 2 147 483 647 values.
+
+    Notes
+    -----
+    A row beyond its margin does not matter, and of most labels most rows are. A first
+    solution is of the rows that least squares, roughly solved, score highest; a second
+    one, from there, of all rows that the first has within the margin.
     """
-    if not fits_liblinear(X, Y):
+    if not fits_in_memory(X, Y):
         raise ValueError(
             f"loss='squared_hinge' needs X in memory, with at most {MAX_ENTRIES} "
             f"values; got {int(X.indptr[-1])} values in a {type(X).__name__}. Use "
             "loss='squared_error'."
         )
-    scale = input_scale(X)
-    rows = sp.csr_array(
-        (X.data * np.float64(scale), _int32(X.indices), _int32(X.indptr)), X.shape
-    )
-    columns, n_found = Y.tocsc(), 0
+    scale = np.float32(input_scale(X))
+    rows = sp.csr_array((X.data * scale, _int32(X.indices), _int32(X.indptr)), X.shape)
+    products, truth, n_found = _nn.SparseProduct(rows), Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
-    # Vectors are too short to be split, and LIBLINEAR's products come out alike then.
-    with _nn.one_blas_thread(), Parallel(n_threads, backend="threading") as parallel:
-        for start in range(0, Y.shape[1], _BLOCK_LABELS):
-            some = range(start, min(start + _BLOCK_LABELS, Y.shape[1]))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                fits = parallel(
-                    delayed(_fit_label)(rows, columns[:, [label]], alpha)
-                    for label in some
-                )
-            coefficients, intercepts, found = zip(*fits, strict=True)
+    starts = range(0, Y.shape[1], BLOCK_LABELS)
+    with (
+        _nn.limited_threads(one_thread=True),
+        _nn.one_blas_thread(),
+        Parallel(n_threads, backend="threading", return_as="generator") as parallel,
+    ):
+        fits = parallel(
+            delayed(_fit_block)(
+                *(rows, products, truth[:, start : start + BLOCK_LABELS], alpha)
+            )
+            for start in starts
+        )
+        for start in range(0, Y.shape[1], _PROJECTED):
+            parts, found = zip(*islice(fits, _PROJECTED // BLOCK_LABELS), strict=True)
+            W, share = np.hstack(parts), projection[start : start + _PROJECTED] / 2
+            weight += W[:-1] @ (share * scale)
+            bias += (W[-1] + 1) @ share
             n_found += sum(found)
-            share = projection[some.start : some.stop] / 2
-            weight += np.stack(coefficients, axis=1) @ (share * np.float32(scale))
-            bias += (np.array(intercepts, dtype=np.float32) + 1) @ share
     return weight, bias, n_found / max(1, Y.nnz)
 
 
-def _fit_label(rows, column, alpha):
-    """Return weights and bias of one label, and how many of its rows are above 0."""
-    n_rows, n_features = rows.shape
-    n_true = column.nnz
-    if n_true in (0, n_rows):
-        return np.zeros(n_features, dtype=np.float32), 1.0 if n_true else -1.0, n_true
-    truth = np.zeros(n_rows, dtype=bool)
-    truth[column.indices] = True
-    # The dual solver, faster on few features, draws from one generator for all threads.
-    svc = LinearSVC(
-        C=1 / (2 * alpha),
-        tol=_TOL,
-        dual=False,
-        max_iter=_MAX_ITER,
-        random_state=0,  # not drawn from numpy's global generator, and of no effect
+def _fit_block(X, products, truth, alpha):
+    """Fit some labels: weights over biases (n_features + 1, n), and how many are found.
+
+    Those are the true labels with a score above 0.
+    """
+    n_samples, n_labels = truth.shape
+    counts = np.diff(truth.indptr)
+    parted = np.flatnonzero((counts > 0) & (counts < n_samples))
+    W = np.zeros((X.shape[1] + 1, n_labels), dtype=np.float32)
+    W[-1] = np.where(counts == n_samples, 1, -1)
+    n_found = np.sum(counts[counts == n_samples])
+    if not len(parted):
+        return W, n_found
+    truth = truth[:, parted]
+    first = _ridge_planes(X, truth, alpha)
+    for choose, tol in ((_highest, _FIRST_TOL), (_within_margin, _TOL)):
+        scores = (products @ first[:-1] + first[-1]).T
+        chosen = [
+            choose(some, _rows_of(truth, label)) for label, some in enumerate(scores)
+        ]
+        del scores
+        parts = [
+            _solve(X, truth, some, [chosen[i] for i in some], first, alpha, tol)
+            for some in _groups(X, chosen)
+        ]
+        first = np.zeros_like(first)
+        for some, columns, weights, _ in parts:
+            for label, own, w in zip(some, columns, weights, strict=True):
+                first[own, label] = w
+    W[:, parted] = first
+    return W, n_found + sum(found for *_, found in parts)
+
+
+def _ridge_planes(X, truth, alpha):
+    """Solve least squares roughly: weights over biases, (n_features + 1, n_labels)."""
+    weight, bias = fit_ridge(
+        X, truth.toarray(), alpha / HINGE_ALPHA, max_iter=_RIDGE_STEPS
     )
-    svc.fit(rows, truth)
-    coefficients, intercept = svc.coef_[0], float(svc.intercept_[0])
-    n_found = np.count_nonzero(rows[column.indices] @ coefficients + intercept > 0)
-    return coefficients.astype(np.float32), intercept, n_found
+    return np.vstack([2 * weight, 2 * bias - 1])
+
+
+def _rows_of(truth, label):
+    return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]
+
+
+def _highest(scores, true_rows):
+    """Choose the true rows and, of the others, those of the highest scores."""
+    n_rows = max(_LEAST_OTHERS, N_OTHERS * len(true_rows)) + len(true_rows)
+    if n_rows >= len(scores):
+        return np.arange(len(scores))
+    scores[true_rows] = np.inf
+    return np.sort(np.argpartition(scores, -n_rows)[-n_rows:])
+
+
+def _within_margin(scores, true_rows):
+    """Choose the true rows, and those that are not beyond the margin of the others."""
+    scores[true_rows] = np.inf
+    return np.flatnonzero(scores > -1)
+
+
+def _groups(X, chosen):
+    """Yield labels, as lists of numbers, to be solved for side by side."""
+    per_row = X.nnz / X.shape[0] + 1
+    sizes = [len(rows) * per_row for rows in chosen]
+    group: list[int] = []
+    size = 0.0
+    for label, own in enumerate(sizes):
+        if group and size + own > N_STACKED:
+            yield group
+            group, size = [], 0.0
+        group.append(label)
+        size += own
+    yield group
+
+
+def _solve(X, truth, labels, chosen, first, alpha, tol):
+    """Solve for some labels of the rows chosen for each, from planes to start with.
+
+    Returns the labels, for each the columns of its weights and these, and how many of
+    all true labels have a score above 0.
+    """
+    is_true = [
+        np.isin(rows, _rows_of(truth, label), assume_unique=True)
+        for label, rows in zip(labels, chosen, strict=True)
+    ]
+    problem, columns = stack_rows(X, chosen, is_true)
+    pairs = zip(columns, labels, strict=True)
+    w = np.concatenate([first[own, label] for own, label in pairs])
+    w, f = minimise(problem, w, alpha, tol)
+    ends = np.cumsum(problem.n_columns)[:-1]
+    return labels, columns, np.split(w, ends), np.sum((problem.truth > 0) & (f > 0))
 
 
 def _int32(numbers):

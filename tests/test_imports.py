@@ -66,7 +66,7 @@ ALLOWED = {
         "metrics",
     },
     "_linear_map": {"_compression", "_mapped", "_ridge", "_squared_hinge"},
-    "_squared_hinge": {"_mapped", "_nn"},
+    "_squared_hinge": {"_hinge_newton", "_mapped", "_nn", "_ridge"},
     "_mhe": {
         "_base",
         "_blocks",

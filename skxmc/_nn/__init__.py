@@ -20,6 +20,7 @@ from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
 from skxmc._nn._threads import (
     all_blas_threads,
+    limited_threads,
     map_blocks,
     n_available,
     one_blas_thread,
@@ -52,6 +53,7 @@ __all__ = [
     "has_whole_numbers",
     "join_processes",
     "keys_on",
+    "limited_threads",
     "load_tokenizer",
     "local_device",
     "map_blocks",

@@ -1,0 +1,193 @@
+"""Squared hinge losses of several labels, each of rows of its own, side by side."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+_MAX_STEPS, _MAX_HALVINGS = 8, 5
+# The residual of a step's equations shrinks so far, by conjugate gradients.
+_INNER_TOL, _MAX_INNER = 0.1, 10
+_TINY = np.finfo(np.float32).tiny
+
+
+class SideBySide(NamedTuple):
+    """Rows of several labels as the blocks of one block-diagonal matrix.
+
+    Attributes
+    ----------
+    rows : csr_array of shape (n_rows, n_columns), float32
+        The rows of each label, of the columns in which they have values. The last
+        column of each label is 1 in all of them: its weight is the bias.
+    truth : ndarray of shape (n_rows,), float32
+        1 for rows that have their label, -1 for others.
+    n_rows, n_columns : ndarrays of shape (n_labels,), int
+        Rows and columns of each label, at least one.
+    """
+
+    rows: sp.csr_array
+    truth: np.ndarray
+    n_rows: np.ndarray
+    n_columns: np.ndarray
+
+    def of_rows(self, values):
+        """Repeat a value of each label for its rows, as float32."""
+        return np.repeat(values.astype(np.float32), self.n_rows)
+
+    def of_columns(self, values):
+        """Repeat a value of each label for its columns, as float32."""
+        return np.repeat(values.astype(np.float32), self.n_columns)
+
+    def sum_rows(self, values):
+        """Add up values of the rows of each label: float64."""
+        return _sum_parts(values, self.n_rows)
+
+    def sum_columns(self, values):
+        """Add up values of the columns of each label: float64."""
+        return _sum_parts(values, self.n_columns)
+
+
+def _sum_parts(values, sizes):
+    return np.add.reduceat(values, np.cumsum(sizes) - sizes).astype(np.float64)
+
+
+def stack_rows(X, chosen, truth):
+    """Put rows of X side by side, for each label those chosen for it.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features), float32, int32 indices
+    chosen : list of ndarray of int
+        Rows of each label.
+    truth : list of ndarray of bool
+        Which of them have it.
+
+    Returns
+    -------
+    problem : SideBySide
+    columns : list of ndarray of int
+        The features that the columns of each label are; n_features for its bias.
+    """
+    parts = [X[rows] for rows in chosen]
+    columns, indices, n_before = [], [], 0
+    is_there = np.zeros(X.shape[1] + 1, dtype=bool)
+    for part in parts:
+        is_there[:] = False
+        is_there[part.indices] = is_there[-1] = True
+        places = np.cumsum(is_there, dtype=np.int32)
+        places += np.int32(n_before - 1)
+        columns.append(np.flatnonzero(is_there))
+        n_before += len(columns[-1])
+        indices.append(places[part.indices])
+    n_rows, n_columns = ([*map(len, some)] for some in (chosen, columns))
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    ends = np.cumsum(lengths)
+    last = np.repeat(np.cumsum(n_columns) - 1, n_rows)
+    rows = sp.csr_array(
+        (
+            np.insert(np.concatenate([part.data for part in parts]), ends, 1),
+            np.insert(np.concatenate(indices), ends, last),
+            np.concatenate([[0], ends + np.arange(1, len(ends) + 1)]).astype(np.int32),
+        ),
+        shape=(len(ends), n_before),
+    )
+    signs = np.where(np.concatenate(truth), np.float32(1), np.float32(-1))
+    return SideBySide(rows, signs, np.array(n_rows), np.array(n_columns)), columns
+
+
+def minimise(problem, w, alpha, tol):
+    """Minimise ``sum_i max(0, 1 - t_i (x_i @ w)) ** 2 + alpha * ||w||^2``.
+
+    Newton's method with a line search: for each label by itself, but of all at once.
+
+    Parameters
+    ----------
+    problem : SideBySide
+    w : ndarray of shape (n_columns,), float32
+        Where to start.
+    alpha : float
+    tol : float
+        A label rests once its gradient is so small beside that of w = 0.
+
+    Returns
+    -------
+    w : ndarray of shape (n_columns,), float32
+    f : ndarray of shape (n_rows,), float32
+        ``x_i @ w``.
+    """
+    rows, t, alpha = problem.rows, problem.truth, np.float32(alpha)
+    f = rows @ w
+    value, margins = _loss(problem, f), _margins(t, f)
+    value += alpha * problem.sum_columns(w * w)
+    goal = tol**2 * problem.sum_columns((rows.T @ t) ** 2)
+    for _ in range(_MAX_STEPS):
+        step, is_open = _newton_step(problem, margins, w, alpha, goal)
+        if not is_open.any():
+            break
+        change = rows @ step
+        size, value = _line_search(
+            problem, f, change, w, step, alpha, value, is_open.astype(np.float64)
+        )
+        if not size.any():
+            break
+        w = w + problem.of_columns(size) * step
+        f += problem.of_rows(size) * change
+        margins = _margins(t, f)
+    return w, f
+
+
+def _margins(t, f):
+    """Return by how much each row falls short of the right side, or 0."""
+    return np.maximum(1 - t * f, 0)
+
+
+def _loss(problem, f):
+    return problem.sum_rows(_margins(problem.truth, f) ** 2)
+
+
+def _line_search(problem, f, change, w, step, alpha, value, size):
+    """Halve the steps of labels until they do not raise what is minimised.
+
+    Returns the sizes of the steps, 0 for none, and what they lead to.
+    """
+    square, cross, length = (
+        problem.sum_columns(a * b) for a, b in ((w, w), (w, step), (step, step))
+    )
+    for _ in range(_MAX_HALVINGS):
+        found = _loss(problem, f + problem.of_rows(size) * change)
+        found += alpha * (square + 2 * size * cross + size**2 * length)
+        is_worse = (found > value) & (size > 0)
+        if not is_worse.any():
+            break
+        size = np.where(is_worse, size / 2, size)
+    size = np.where(is_worse, 0, size)
+    return size, np.where(size > 0, found, value)
+
+
+def _newton_step(problem, margins, w, alpha, goal):
+    """Solve for the step of each label; also tell whose gradient is above `goal`.
+
+    Rows beyond their margin have no part in it: mostly they are many.
+    """
+    active = np.flatnonzero(margins)
+    rows = problem.rows[active]
+    columns = rows.T
+    residual = columns @ (problem.truth * margins)[active] - alpha * w
+    rho = problem.sum_columns(residual * residual)
+    is_open = has_gradient = rho > goal
+    inner_goal = _INNER_TOL**2 * rho
+    step, direction = np.zeros_like(w), residual.copy()
+    for _ in range(_MAX_INNER):
+        if not is_open.any():
+            break
+        image = columns @ (rows @ direction)
+        image += alpha * direction
+        curvature = problem.sum_columns(direction * image)
+        length = problem.of_columns(is_open * rho / np.maximum(curvature, _TINY))
+        step += length * direction
+        residual -= length * image
+        rho_before, rho = rho, problem.sum_columns(residual * residual)
+        direction *= problem.of_columns(rho / np.maximum(rho_before, _TINY))
+        direction += residual
+        is_open = is_open & (rho > inner_goal)
+    return step, has_gradient
