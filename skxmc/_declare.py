@@ -15,8 +15,15 @@ from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import input_scale
-from skxmc._memory import array_bytes, layer_bytes, linear_map_bytes, svd_bytes
+from skxmc._memory import (
+    array_bytes,
+    classifiers_bytes,
+    layer_bytes,
+    linear_map_bytes,
+    svd_bytes,
+)
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
+from skxmc._one_vs_rest import fit_classifiers
 from skxmc._recovery import (
     LabelStore,
     blend_linear,
@@ -25,10 +32,13 @@ from skxmc._recovery import (
     rank_votes,
     vote,
 )
+from skxmc._squared_hinge import HINGE_ALPHA, fits_in_memory
 from skxmc.metrics import precision_at_k
 
 # Cosines between rows are smaller than between codes, and tell less.
 _INPUT_SHARPENING = 8.0
+# Values of X times labels that classifiers are fitted for: minutes on two threads.
+_MAX_SCORED = 2**36
 
 
 class DECLAREClassifier(BaseXMCClassifier):
@@ -78,6 +88,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         labels.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
+    classifier_weight : float, default=0.6
+        Share of the scores in a blend that each label's own linear classifier gives.
+        They find what codes leave out, and are fitted for more labels than
+        `n_components`, unless planes part fewer than half of the rows from other
+        labels, X or y is mapped, or the values of X times the labels are more than
+        69e9. It takes most of the time of a fit; 0 for none.
     input_weight : float, default=0.3
         Share of the votes that go to the rows of X most similar to the input itself,
         not to its code: they know rare labels that the codes leave out. 0 for none,
@@ -161,7 +177,9 @@ class DECLAREClassifier(BaseXMCClassifier):
     ``||h(x) - z||^2``. The similarity of h(x) to the keys gives the q nearest rows with
     weights w_j, and the score of label l is ``sum_j w_j Y_jl``, mixed with that of the
     rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
-    scores are estimates of probabilities.
+    scores are estimates of probabilities. The classifier of label l has the score ``f(x) =
+    x @ w + b`` that minimises ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha ||w||^2``, t 1
+    for rows with l and -1 for others, and its part is (f + 1) / 2, clipped to [0, 1].
 
     Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
     and has in memory what the model holds of each: a code, the labels, and with
@@ -201,6 +219,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "_store": "LabelStore",
         "_index": "NeighborIndex | none",
         "_input_index": "SparseNeighborIndex | none",
+        "_classifiers?": "LabelClassifiers | none",
     }
 
     _parameter_constraints: dict = {
@@ -216,6 +235,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "sharpening": [Interval(Real, 0, None, closed="left")],
         "decoder": [StrOptions({"blend", "neighbors", "linear"})],
         "linear_weight": [Interval(Real, 0, 1, closed="both")],
+        "classifier_weight": [Interval(Real, 0, 1, closed="both")],
         "input_weight": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
@@ -236,6 +256,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         sharpening=24.0,
         decoder="blend",
         linear_weight=0.4,
+        classifier_weight=0.6,
         input_weight=0.3,
         index="auto",
         dropout=0.5,
@@ -268,6 +289,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.sharpening = sharpening
         self.decoder = decoder
         self.linear_weight = linear_weight
+        self.classifier_weight = classifier_weight
         self.input_weight = input_weight
         self.index = index
         self.dropout = dropout
@@ -327,6 +349,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             "_store": store,
             "_index": index,
             "_input_index": input_index,
+            "_classifiers": self._fit_classifiers(X, Y, held_out, n_components),
         }
 
     def _start(self, X, Y, held_out, rng):
@@ -366,6 +389,21 @@ class DECLAREClassifier(BaseXMCClassifier):
             seed=rng.randint(2**31),
         )
 
+    def _wants_classifiers(self, n_labels, n_components, n_values):
+        """Whether codes leave labels out, and classifiers for all do not take hours."""
+        is_wanted = self.decoder == "blend" and self.classifier_weight > 0
+        is_small = n_values * n_labels <= _MAX_SCORED
+        return is_wanted and n_labels > n_components and is_small
+
+    def _fit_classifiers(self, X, Y, held_out, n_components):
+        """Fit a classifier for each label, or None."""
+        if not fits_in_memory(X, Y):
+            return None
+        if not self._wants_classifiers(Y.shape[1], n_components, X.nnz):
+            return None
+        rows, labels = rest_of(held_out, X, Y)
+        return fit_classifiers(rows, labels, HINGE_ALPHA * (self.ridge_alpha or 3.0))
+
     def _memory_of(self, size):
         n, d, n_labels = size.n_samples, size.n_features, size.n_labels
         c = min(self.n_components, n, n_labels)
@@ -381,13 +419,16 @@ class DECLAREClassifier(BaseXMCClassifier):
         label_rows = size.y_bytes + 16 * n + 4 * n_labels
         keys = index_bytes(self.index, n, c)
         model = network + decoder + keys + rows + label_rows
+        classifiers, fitting = 0, 0
+        if self._wants_classifiers(n_labels, c, n * size.n_nonzero):
+            classifiers, fitting = classifiers_bytes(size)
         peak = max(
             svd,
             codes + linear,
             codes + network + decoder + optimizer,
-            model,
+            model + fitting,
         )
-        return model, peak
+        return model + classifiers, peak
 
     def _rank(self, X, k):
         codes = self._encoder(X)
@@ -417,7 +458,18 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self.decoder != "blend":
             return votes
         score_pairs = partial(self._label_index.score_pairs, codes)
-        return blend_linear(votes, score_pairs, self.linear_weight)
+        scores = blend_linear(votes, score_pairs, self.linear_weight)
+        if not self._classifies():
+            return scores
+        return blend_linear(scores, partial(self._classify, X), self.classifier_weight)
+
+    def _classifies(self):
+        is_there = getattr(self, "_classifiers", None) is not None
+        return is_there and self.decoder == "blend" and self.classifier_weight > 0
+
+    def _classify(self, X, rows, labels):
+        """Score pairs by the labels' classifiers: 1 and 0 at the margins."""
+        return (self._classifiers.score_pairs(X, rows, labels) + 1) / 2
 
     def _count_votes(self, X, codes):
         """Return the votes of the neighbours of the codes, and of those of the rows."""
@@ -467,6 +519,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         voters = np.flatnonzero(weights)
         weights = weights[voters]
         factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
+        if self._classifies():
+            factor *= 1 - self.classifier_weight
         if self._form.is_single_label:
             factor /= self._blend(x, codes).sum() or 1.0
         carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0
@@ -480,7 +534,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         sizes : dict of str to int
             Bytes of "network", "input_rows" (of X, see `input_weight`), "codes" (the
             keys and the linear decoder), "label_rows" (the label sets of the training
-            rows) and their sum, "total".
+            rows), "classifiers" and their sum, "total".
         """
         check_is_fitted(self)
         rows = self._input_index.n_bytes if self._input_index else 0
@@ -489,5 +543,6 @@ class DECLAREClassifier(BaseXMCClassifier):
             "input_rows": rows,
             "codes": self._index.n_bytes + self._label_index.n_bytes,
             "label_rows": self._store.n_bytes,
+            "classifiers": self._classifiers.n_bytes if self._classifies() else 0,
         }
         return sizes | {"total": sum(sizes.values())}

@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+# Values of rows that are put side by side: fewer take longer to begin with than to
+# solve, more leave the processor's cache.
+N_STACKED = 2**19
 _MAX_STEPS, _MAX_HALVINGS = 8, 5
 # The residual of a step's equations shrinks so far, by conjugate gradients.
 _INNER_TOL, _MAX_INNER = 0.1, 10
@@ -68,31 +71,96 @@ def stack_rows(X, chosen, truth):
     columns : list of ndarray of int
         The features that the columns of each label are; n_features for its bias.
     """
-    parts = [X[rows] for rows in chosen]
-    columns, indices, n_before = [], [], 0
+    n_rows = [*map(len, chosen)]
+    stacked = X[np.concatenate(chosen)]
+    lengths, ends = np.diff(stacked.indptr), stacked.indptr[1:]
+    borders = stacked.indptr[np.append(0, np.cumsum(n_rows))]
+    columns, n_before = [], 0
     is_there = np.zeros(X.shape[1] + 1, dtype=bool)
-    for part in parts:
+    for span in map(slice, borders[:-1], borders[1:]):
+        own = stacked.indices[span]
         is_there[:] = False
-        is_there[part.indices] = is_there[-1] = True
+        is_there[own] = is_there[-1] = True
         places = np.cumsum(is_there, dtype=np.int32)
         places += np.int32(n_before - 1)
+        stacked.indices[span] = places[own]
         columns.append(np.flatnonzero(is_there))
         n_before += len(columns[-1])
-        indices.append(places[part.indices])
-    n_rows, n_columns = ([*map(len, some)] for some in (chosen, columns))
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    ends = np.cumsum(lengths)
-    last = np.repeat(np.cumsum(n_columns) - 1, n_rows)
+    n_columns = [*map(len, columns)]
+    last = np.repeat(np.cumsum(n_columns, dtype=np.int32) - 1, n_rows)
+    indptr = np.append(0, np.cumsum(lengths + 1)).astype(np.int32)
     rows = sp.csr_array(
         (
-            np.insert(np.concatenate([part.data for part in parts]), ends, 1),
-            np.insert(np.concatenate(indices), ends, last),
-            np.concatenate([[0], ends + np.arange(1, len(ends) + 1)]).astype(np.int32),
+            np.insert(stacked.data, ends, 1),
+            np.insert(stacked.indices, ends, last),
+            indptr,
         ),
         shape=(len(ends), n_before),
     )
     signs = np.where(np.concatenate(truth), np.float32(1), np.float32(-1))
     return SideBySide(rows, signs, np.array(n_rows), np.array(n_columns)), columns
+
+
+def solve_labels(X, truth, chosen, start, alpha, tol):
+    """Solve for labels, each of the rows of X chosen for it, by `minimise`.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features), float32, int32 indices
+    truth : csc_array of shape (n_samples, n_labels)
+        Which rows have which label.
+    chosen : list of ndarray of int
+        Rows of each label, sorted; those that have it are among them.
+    start : ndarray of shape (n_features + 1, n_labels), float32
+        Weights over biases to start with.
+    alpha, tol : float
+        See `minimise`.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_features + 1, n_labels), float32
+        Weights over biases.
+    n_found : int
+        How many rows that have a label are above 0.
+    """
+    weights, n_found = np.zeros(start.shape, dtype=np.float32), 0
+    has_label = np.zeros(X.shape[0], dtype=bool)
+    for labels in _groups(X, chosen):
+        rows = [chosen[label] for label in labels]
+        is_true = []
+        for label, some in zip(labels, rows, strict=True):
+            has_label[rows_of(truth, label)] = True
+            is_true.append(has_label[some])
+            has_label[rows_of(truth, label)] = False
+        problem, columns = stack_rows(X, rows, is_true)
+        pairs = [*zip(columns, labels, strict=True)]
+        w = np.concatenate([start[own, label] for own, label in pairs])
+        w, f = minimise(problem, w, alpha, tol)
+        parts = np.split(w, np.cumsum(problem.n_columns)[:-1])
+        for (own, label), part in zip(pairs, parts, strict=True):
+            weights[own, label] = part
+        n_found += np.sum((problem.truth > 0) & (f > 0))
+    return weights, n_found
+
+
+def rows_of(truth, label):
+    """Return the rows that have a label, of a csc_array."""
+    return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]
+
+
+def _groups(X, chosen):
+    """Yield labels, as lists of numbers, to be solved for side by side."""
+    per_row = X.nnz / X.shape[0] + 1
+    group: list[int] = []
+    size = 0.0
+    for label, rows in enumerate(chosen):
+        own = len(rows) * per_row
+        if group and size + own > N_STACKED:
+            yield group
+            group, size = [], 0.0
+        group.append(label)
+        size += own
+    yield group
 
 
 def minimise(problem, w, alpha, tol):

@@ -6,14 +6,16 @@ from typing import NamedTuple
 from joblib import cpu_count
 
 from skxmc._codes import level_sizes
+from skxmc._hinge_newton import N_STACKED
 from skxmc._neighbors import index_bytes
-from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS, N_STACKED
+from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS
 
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
 # Beside the codes wanted, the randomised SVD draws ten; see `svd_codes`.
 _N_OVERSAMPLES = 10
 _BLOCK_TARGETS = 64  # of the ridge regression
+_N_WEIGHTS = 200  # that a classifier of a label keeps, about
 _N_CLUSTER_FEATURES = 100  # of each label; see `label_centroids`
 
 
@@ -82,6 +84,16 @@ def hinge_bytes(size, n_targets):
     n_threads = min(cpu_count(), -(-n_targets // BLOCK_LABELS))
     n_threads = max(1, min(n_threads, MOST_COPIED // n_values))
     return int(weights + held + size.x_bytes + n_threads * (rows + columns + stacked))
+
+
+def classifiers_bytes(size):
+    """Return the bytes of a classifier for each label, and the peak of fitting them."""
+    weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features)
+    block = min(_BLOCK_TARGETS, size.n_labels)
+    dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
+    stacked = 2 * _SPARSE * N_STACKED
+    n_threads = min(cpu_count(), -(-size.n_labels // block))
+    return int(weights), int(2 * weights + 2 * size.x_bytes + n_threads * (dense + stacked))
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

@@ -15,6 +15,7 @@ from skxmc._label_features import LabelDescriptions
 from skxmc._model_kinds import register, restore_vars
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
 from skxmc._nn import register_modules
+from skxmc._one_vs_rest import LabelClassifiers
 from skxmc._recovery import LabelStore
 from skxmc._stored import StoredRows
 from skxmc._targets import TargetForm
@@ -38,7 +39,7 @@ _FITTED = {
 # Parameters that say where a model is trained, not what it is.
 _NOT_STORED = {"checkpoint", "distributed"}
 # Parameters that the first files lack, and what their models did.
-_ADDED = {"loss": "squared_error"}
+_ADDED = {"loss": "squared_error", "classifier_weight": 0.0}
 
 
 def _estimator_state(estimator):
@@ -239,6 +240,14 @@ def register_all():
             "by_frequency": "int32[n_labels]",
         },
         restore=_restore_store,
+    )
+    register(
+        LabelClassifiers,
+        {
+            "weights": "csr[n_labels, n_columns]",
+            "bias": "float32[n_labels]",
+            "scales": "float32[n_labels] | none",
+        },
     )
     register(
         Dial,

@@ -7,13 +7,12 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 
 from skxmc import _nn
-from skxmc._hinge_newton import minimise, stack_rows
+from skxmc._hinge_newton import rows_of, solve_labels
 from skxmc._mapped import input_scale, is_mapped
 from skxmc._ridge import fit_ridge
 
-# Labels that a thread solves for at a time, and values of the rows that it puts side by
-# side: fewer take longer to begin with than to solve, more leave the processor's cache.
-BLOCK_LABELS, N_STACKED = 16, 2**19
+# Labels that a thread solves for at a time.
+BLOCK_LABELS = 16
 # Labels whose weights are held before they are turned to codes.
 _PROJECTED = 64
 # What least squares start with: the rows that have a label, and for each of them so
@@ -79,8 +78,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
             f"values; got {int(X.indptr[-1])} values in a {type(X).__name__}. Use "
             "loss='squared_error'."
         )
-    scale = np.float32(input_scale(X))
-    rows = sp.csr_array((X.data * scale, _int32(X.indices), _int32(X.indptr)), X.shape)
+    rows, scale = scaled_rows(X)
     products, truth, n_found = _nn.SparseProduct(rows), Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
@@ -124,19 +122,12 @@ def _fit_block(X, products, truth, alpha):
     for choose, tol in ((_highest, _FIRST_TOL), (_within_margin, _TOL)):
         scores = (products @ first[:-1] + first[-1]).T
         chosen = [
-            choose(some, _rows_of(truth, label)) for label, some in enumerate(scores)
+            choose(some, rows_of(truth, label)) for label, some in enumerate(scores)
         ]
         del scores
-        parts = [
-            _solve(X, truth, some, [chosen[i] for i in some], first, alpha, tol)
-            for some in _groups(X, chosen)
-        ]
-        first = np.zeros_like(first)
-        for some, columns, weights, _ in parts:
-            for label, own, w in zip(some, columns, weights, strict=True):
-                first[own, label] = w
+        first, found = solve_labels(X, truth, chosen, first, alpha, tol)
     W[:, parted] = first
-    return W, n_found + sum(found for *_, found in parts)
+    return W, n_found + found
 
 
 def _ridge_planes(X, truth, alpha):
@@ -145,10 +136,6 @@ def _ridge_planes(X, truth, alpha):
         X, truth.toarray(), alpha / HINGE_ALPHA, max_iter=_RIDGE_STEPS
     )
     return np.vstack([2 * weight, 2 * bias - 1])
-
-
-def _rows_of(truth, label):
-    return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]
 
 
 def _highest(scores, true_rows):
@@ -166,38 +153,8 @@ def _within_margin(scores, true_rows):
     return np.flatnonzero(scores > -1)
 
 
-def _groups(X, chosen):
-    """Yield labels, as lists of numbers, to be solved for side by side."""
-    per_row = X.nnz / X.shape[0] + 1
-    sizes = [len(rows) * per_row for rows in chosen]
-    group: list[int] = []
-    size = 0.0
-    for label, own in enumerate(sizes):
-        if group and size + own > N_STACKED:
-            yield group
-            group, size = [], 0.0
-        group.append(label)
-        size += own
-    yield group
-
-
-def _solve(X, truth, labels, chosen, first, alpha, tol):
-    """Solve for some labels of the rows chosen for each, from planes to start with.
-
-    Returns the labels, for each the columns of its weights and these, and how many of
-    all true labels have a score above 0.
-    """
-    is_true = [
-        np.isin(rows, _rows_of(truth, label), assume_unique=True)
-        for label, rows in zip(labels, chosen, strict=True)
-    ]
-    problem, columns = stack_rows(X, chosen, is_true)
-    pairs = zip(columns, labels, strict=True)
-    w = np.concatenate([first[own, label] for own, label in pairs])
-    w, f = minimise(problem, w, alpha, tol)
-    ends = np.cumsum(problem.n_columns)[:-1]
-    return labels, columns, np.split(w, ends), np.sum((problem.truth > 0) & (f > 0))
-
-
-def _int32(numbers):
-    return numbers.astype(np.int32, copy=False)
+def scaled_rows(X):
+    """Return rows of mean squared norm 1, with indices of 32 bits, and the scale."""
+    scale = np.float32(input_scale(X))
+    places = (part.astype(np.int32, copy=False) for part in (X.indices, X.indptr))
+    return sp.csr_array((X.data * scale, *places), X.shape), scale

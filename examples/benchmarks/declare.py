@@ -51,6 +51,8 @@ ABLATION = [
     ("neighbours only", {"decoder": "neighbors"}),
     ("linear decoder only", {"decoder": "linear"}),
     ("no votes of like inputs", {"input_weight": 0}),
+    ("no classifiers", {"classifier_weight": 0}),
+    ("classifiers alone", {"classifier_weight": 1}),
     ("squared hinge", {"loss": "squared_hinge"}),
     ("squared hinge, more penalty", {"loss": "squared_hinge", "ridge_alpha": 12}),
     ("with a perceptron", PERCEPTRON),
@@ -85,7 +87,10 @@ def main():
     arguments = parser.parse_args()
     runs = RUNS
     if arguments.ablation:
-        names = ["bibtex", "delicious", "rcv1sub1", "clinc150", "debian-depends"]
+        names = [
+            *("bibtex", "delicious", "rcv1sub1", "clinc150"),
+            *("debian-depends", "stdlib"),
+        ]
         runs = [(name, *setting) for name in names for setting in ABLATION]
     print_header("set", "setting", "P@1/3/5", "PSP@1/3/5", "fit s", "predict s", "MiB")
     for name, setting, params in runs:
