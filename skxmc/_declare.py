@@ -177,9 +177,10 @@ class DECLAREClassifier(BaseXMCClassifier):
     ``||h(x) - z||^2``. The similarity of h(x) to the keys gives the q nearest rows with
     weights w_j, and the score of label l is ``sum_j w_j Y_jl``, mixed with that of the
     rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
-    scores are estimates of probabilities. The classifier of label l has the score ``f(x) =
-    x @ w + b`` that minimises ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha ||w||^2``, t 1
-    for rows with l and -1 for others, and its part is (f + 1) / 2, clipped to [0, 1].
+    scores are estimates of probabilities. The classifier of label l has the score
+    ``f(x) = x @ w + b`` that minimises ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha
+    ||w||^2``, with t 1 for rows that have l and -1 for others; its part of the blend is
+    (f + 1) / 2, clipped to [0, 1].
 
     Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
     and has in memory what the model holds of each: a code, the labels, and with

@@ -93,7 +93,8 @@ def classifiers_bytes(size):
     dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
     stacked = 2 * _SPARSE * N_STACKED
     n_threads = min(cpu_count(), -(-size.n_labels // block))
-    return int(weights), int(2 * weights + 2 * size.x_bytes + n_threads * (dense + stacked))
+    fitting = 2 * weights + 2 * size.x_bytes + n_threads * (dense + stacked)
+    return int(weights), int(fitting)
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

@@ -1,11 +1,15 @@
 """A classifier for each label, against those that see all rows."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from skxmc import DECLAREClassifier, load
 from skxmc._one_vs_rest import LabelClassifiers, fit_classifiers
 from skxmc._squared_hinge import fit_squared_hinge
+from skxmc.metrics import precision_at_k
 
 
 def random_csr(shape, density, seed):
@@ -103,3 +107,77 @@ def test_the_scale_of_the_rows_does_not_matter(topics):
         rtol=1e-3,
         atol=1e-3,
     )
+
+
+@pytest.fixture(scope="module")
+def model(topics):
+    X, Y = topics
+    model = DECLAREClassifier(n_components=32, n_top_labels=300, random_state=0)
+    return model.fit(X[:2500], Y[:2500])
+
+
+def test_declare_mixes_them_into_the_scores_of_labels_with_votes(model, topics):
+    X = topics[0][2500:2600]
+    with_them = model.predict_proba(X).toarray()
+    without = copy.copy(model).set_params(classifier_weight=0)
+    before = without.predict_proba(X).toarray()
+    f = all_scores(model._classifiers, X, 300)
+    expected = np.where(before > 0, 0.4 * before + 0.6 * np.clip((f + 1) / 2, 0, 1), 0)
+    np.testing.assert_allclose(with_them, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_declare_ranks_better_with_them(topics):
+    X, Y = topics
+    found = {}
+    for weight in (0, 0.6):
+        model = DECLAREClassifier(32, classifier_weight=weight, random_state=0)
+        model.fit(X[:2500], Y[:2500])
+        ranking = model.predict_topk(X[2500:], k=1)
+        found[weight] = precision_at_k(Y[2500:], ranking, k=1)
+    assert found[0.6] > found[0] + 0.05
+
+
+@pytest.mark.parametrize("storage", [None, "int8", "float16"])
+def test_declare_stores_them(model, topics, storage, tmp_path):
+    X = topics[0][2500:2600]
+    stored = model if storage is None else model.compress(storage)
+    stored.save(tmp_path / "model")
+    for mmap in (False, True):
+        loaded = load(tmp_path / "model", mmap=mmap)
+        np.testing.assert_array_equal(
+            loaded.predict_topk(X, k=5), stored.predict_topk(X, k=5)
+        )
+    assert loaded._classifiers.weights.dtype == stored._classifiers.weights.dtype
+    scores = all_scores(model._classifiers, X, 300)
+    np.testing.assert_allclose(
+        all_scores(loaded._classifiers, X, 300), scores, atol=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"n_components": 400}, {"classifier_weight": 0}, {"decoder": "neighbors"}],
+    ids=str,
+)
+def test_declare_fits_none_where_they_are_not_used(topics, params):
+    X, Y = topics
+    model = DECLAREClassifier(32, random_state=0).set_params(**params)
+    assert model.fit(X, Y)._classifiers is None
+
+
+def test_declare_fits_none_where_it_would_take_hours(topics, monkeypatch):
+    monkeypatch.setattr("skxmc._declare._MAX_SCORED", 300 * topics[0].nnz - 1)
+    model = DECLAREClassifier(32, random_state=0).fit(*topics)
+    assert model._classifiers is None
+
+
+def test_contributions_of_training_rows_leave_the_classifiers_out(model, topics):
+    X = topics[0][2500:2501]
+    label = model.predict_topk(X, k=1)[0][0, 0]
+    rows, _, contributions = model._explain_vote(X, label)
+    f = all_scores(model._classifiers, X, 300)[0, label]
+    linear = model._label_index.score(model._encoder(X), label)[0]
+    rest = 0.6 * np.clip((f + 1) / 2, 0, 1) + 0.4 * 0.4 * np.clip(linear, 0, 1)
+    score = model.predict_proba(X).toarray()[0, label]
+    assert contributions.sum() + rest == pytest.approx(score, abs=1e-4)
+    assert len(rows)
