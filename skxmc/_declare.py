@@ -37,8 +37,8 @@ from skxmc.metrics import precision_at_k
 
 # Cosines between rows are smaller than between codes, and tell less.
 _INPUT_SHARPENING = 8.0
-# Values of X times labels that classifiers are fitted for: minutes on two threads.
-_MAX_SCORED = 2**36
+# What "auto" is, for at most so many values of X times labels.
+_CLASSIFIER_WEIGHT, _MAX_SCORED = 0.6, 2**34
 
 
 class DECLAREClassifier(BaseXMCClassifier):
@@ -88,12 +88,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         labels.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
-    classifier_weight : float, default=0.6
+    classifier_weight : "auto" or float, default="auto"
         Share of the scores in a blend that each label's own linear classifier gives.
         They find what codes leave out, and are fitted for more labels than
-        `n_components`, unless planes part fewer than half of the rows from other
-        labels, X or y is mapped, or the values of X times the labels are more than
-        69e9. It takes most of the time of a fit; 0 for none.
+        `n_components`, unless X or y is mapped or planes part fewer than half of the
+        rows from other labels. "auto" is 0.6 where that takes tens of seconds: where
+        the values of X times the labels are at most 17e9. 0 for none.
     input_weight : float, default=0.3
         Share of the votes that go to the rows of X most similar to the input itself,
         not to its code: they know rare labels that the codes leave out. 0 for none,
@@ -236,7 +236,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         "sharpening": [Interval(Real, 0, None, closed="left")],
         "decoder": [StrOptions({"blend", "neighbors", "linear"})],
         "linear_weight": [Interval(Real, 0, 1, closed="both")],
-        "classifier_weight": [Interval(Real, 0, 1, closed="both")],
+        "classifier_weight": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 1, closed="both"),
+        ],
         "input_weight": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
@@ -257,7 +260,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         sharpening=24.0,
         decoder="blend",
         linear_weight=0.4,
-        classifier_weight=0.6,
+        classifier_weight="auto",
         input_weight=0.3,
         index="auto",
         dropout=0.5,
@@ -390,11 +393,19 @@ class DECLAREClassifier(BaseXMCClassifier):
             seed=rng.randint(2**31),
         )
 
+    @property
+    def _classifier_share(self):
+        is_auto = self.classifier_weight == "auto"
+        return _CLASSIFIER_WEIGHT if is_auto else self.classifier_weight
+
     def _wants_classifiers(self, n_labels, n_components, n_values):
-        """Whether codes leave labels out, and classifiers for all do not take hours."""
-        is_wanted = self.decoder == "blend" and self.classifier_weight > 0
-        is_small = n_values * n_labels <= _MAX_SCORED
-        return is_wanted and n_labels > n_components and is_small
+        """Whether codes leave labels out, and the time for classifiers is granted."""
+        if self.decoder != "blend" or self._classifier_share == 0:
+            return False
+        is_granted = self.classifier_weight != "auto" or (
+            n_values * n_labels <= _MAX_SCORED
+        )
+        return is_granted and n_labels > n_components
 
     def _fit_classifiers(self, X, Y, held_out, n_components):
         """Fit a classifier for each label, or None."""
@@ -462,11 +473,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         scores = blend_linear(votes, score_pairs, self.linear_weight)
         if not self._classifies():
             return scores
-        return blend_linear(scores, partial(self._classify, X), self.classifier_weight)
+        return blend_linear(scores, partial(self._classify, X), self._classifier_share)
 
     def _classifies(self):
         is_there = getattr(self, "_classifiers", None) is not None
-        return is_there and self.decoder == "blend" and self.classifier_weight > 0
+        return is_there and self.decoder == "blend" and self._classifier_share > 0
 
     def _classify(self, X, rows, labels):
         """Score pairs by the labels' classifiers: 1 and 0 at the margins."""
@@ -521,7 +532,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         weights = weights[voters]
         factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
         if self._classifies():
-            factor *= 1 - self.classifier_weight
+            factor *= 1 - self._classifier_share
         if self._form.is_single_label:
             factor /= self._blend(x, codes).sum() or 1.0
         carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0

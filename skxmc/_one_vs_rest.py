@@ -177,7 +177,8 @@ def _recalls(rows, truth, alpha):
 def _fit_sparse(rows, truth, alpha):
     W = _fit_block(rows, truth, alpha)
     W[:-1][np.abs(W[:-1]) < _MIN_WEIGHT] = 0
-    return sp.csr_array(W[:-1].T), W[-1]
+    # Copied: a view would keep all weights of the block.
+    return sp.csr_array(W[:-1].T), W[-1].copy()
 
 
 def _fit_block(rows, truth, alpha):

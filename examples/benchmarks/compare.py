@@ -60,6 +60,7 @@ FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.3}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
     "DECLARE, 4 bits": Entry("declare", {"storage": "int4"}),
+    "DECLARE, classifiers": Entry("declare", {"classifier_weight": 0.6}),
     "MultiHead": Entry("multi_head", {}),
     "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
     "MultiHead, 4 bits, 80 numbers a row": Entry(

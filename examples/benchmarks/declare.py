@@ -52,7 +52,7 @@ ABLATION = [
     ("linear decoder only", {"decoder": "linear"}),
     ("no votes of like inputs", {"input_weight": 0}),
     ("no classifiers", {"classifier_weight": 0}),
-    ("classifiers alone", {"classifier_weight": 1}),
+    ("classifiers", {"classifier_weight": 0.6}),
     ("squared hinge", {"loss": "squared_hinge"}),
     ("squared hinge, more penalty", {"loss": "squared_hinge", "ridge_alpha": 12}),
     ("with a perceptron", PERCEPTRON),
