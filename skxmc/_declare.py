@@ -37,8 +37,6 @@ from skxmc.metrics import precision_at_k
 
 # Cosines between rows are smaller than between codes, and tell less.
 _INPUT_SHARPENING = 8.0
-# What "auto" is, for at most so many values of X times labels.
-_CLASSIFIER_WEIGHT, _MAX_SCORED = 0.6, 2**34
 
 
 class DECLAREClassifier(BaseXMCClassifier):
@@ -88,12 +86,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         labels.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
-    classifier_weight : "auto" or float, default="auto"
+    classifier_weight : float, default=0.0
         Share of the scores in a blend that each label's own linear classifier gives.
-        They find what codes leave out, and are fitted for more labels than
-        `n_components`, unless X or y is mapped or planes part fewer than half of the
-        rows from other labels. "auto" is 0.6 where that takes tens of seconds: where
-        the values of X times the labels are at most 17e9. 0 for none.
+        Classifiers find what codes leave out, most where labels are many and rows to
+        come are like those of training; 0.3 to 0.6 are good then. Above 0 they are
+        fitted for more labels than `n_components`, which takes most of the time, unless
+        X or y is mapped or planes part fewer than half of the rows from other labels.
     input_weight : float, default=0.3
         Share of the votes that go to the rows of X most similar to the input itself,
         not to its code: they know rare labels that the codes leave out. 0 for none,
@@ -177,10 +175,11 @@ class DECLAREClassifier(BaseXMCClassifier):
     ``||h(x) - z||^2``. The similarity of h(x) to the keys gives the q nearest rows with
     weights w_j, and the score of label l is ``sum_j w_j Y_jl``, mixed with that of the
     rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
-    scores are estimates of probabilities. The classifier of label l has the score
-    ``f(x) = x @ w + b`` that minimises ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha
-    ||w||^2``, with t 1 for rows that have l and -1 for others; its part of the blend is
-    (f + 1) / 2, clipped to [0, 1].
+    scores are estimates of probabilities. The classifier of label l has a score
+    ``f(x) = x @ w + b`` for which ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha * s *
+    (||w||^2 + b^2)`` is near its least, with t 1 for rows that have l and -1 for
+    others, s the mean squared norm of the rows and alpha a sixth of `ridge_alpha`, or
+    0.5; its part of the blend is (f + 1) / 2, clipped to [0, 1].
 
     Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
     and has in memory what the model holds of each: a code, the labels, and with
@@ -236,10 +235,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "sharpening": [Interval(Real, 0, None, closed="left")],
         "decoder": [StrOptions({"blend", "neighbors", "linear"})],
         "linear_weight": [Interval(Real, 0, 1, closed="both")],
-        "classifier_weight": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, 1, closed="both"),
-        ],
+        "classifier_weight": [Interval(Real, 0, 1, closed="both")],
         "input_weight": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
@@ -260,7 +256,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         sharpening=24.0,
         decoder="blend",
         linear_weight=0.4,
-        classifier_weight="auto",
+        classifier_weight=0.0,
         input_weight=0.3,
         index="auto",
         dropout=0.5,
@@ -353,7 +349,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             "_store": store,
             "_index": index,
             "_input_index": input_index,
-            "_classifiers": self._fit_classifiers(X, Y, held_out, n_components),
+            "_classifiers": self._fit_classifiers(X, Y, held_out),
         }
 
     def _start(self, X, Y, held_out, rng):
@@ -393,25 +389,14 @@ class DECLAREClassifier(BaseXMCClassifier):
             seed=rng.randint(2**31),
         )
 
-    @property
-    def _classifier_share(self):
-        is_auto = self.classifier_weight == "auto"
-        return _CLASSIFIER_WEIGHT if is_auto else self.classifier_weight
+    def _wants_classifiers(self, n_labels):
+        """Whether classifiers are wanted, and codes leave labels out."""
+        is_wanted = self.decoder == "blend" and self.classifier_weight > 0
+        return is_wanted and n_labels > self.n_components
 
-    def _wants_classifiers(self, n_labels, n_components, n_values):
-        """Whether codes leave labels out, and the time for classifiers is granted."""
-        if self.decoder != "blend" or self._classifier_share == 0:
-            return False
-        is_granted = self.classifier_weight != "auto" or (
-            n_values * n_labels <= _MAX_SCORED
-        )
-        return is_granted and n_labels > n_components
-
-    def _fit_classifiers(self, X, Y, held_out, n_components):
+    def _fit_classifiers(self, X, Y, held_out):
         """Fit a classifier for each label, or None."""
-        if not fits_in_memory(X, Y):
-            return None
-        if not self._wants_classifiers(Y.shape[1], n_components, X.nnz):
+        if not self._wants_classifiers(Y.shape[1]) or not fits_in_memory(X, Y):
             return None
         rows, labels = rest_of(held_out, X, Y)
         return fit_classifiers(rows, labels, HINGE_ALPHA * (self.ridge_alpha or 3.0))
@@ -432,7 +417,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         keys = index_bytes(self.index, n, c)
         model = network + decoder + keys + rows + label_rows
         classifiers, fitting = 0, 0
-        if self._wants_classifiers(n_labels, c, n * size.n_nonzero):
+        if self._wants_classifiers(n_labels):
             classifiers, fitting = classifiers_bytes(size)
         peak = max(
             svd,
@@ -473,11 +458,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         scores = blend_linear(votes, score_pairs, self.linear_weight)
         if not self._classifies():
             return scores
-        return blend_linear(scores, partial(self._classify, X), self._classifier_share)
+        return blend_linear(scores, partial(self._classify, X), self.classifier_weight)
 
     def _classifies(self):
         is_there = getattr(self, "_classifiers", None) is not None
-        return is_there and self.decoder == "blend" and self._classifier_share > 0
+        return is_there and self.decoder == "blend" and self.classifier_weight > 0
 
     def _classify(self, X, rows, labels):
         """Score pairs by the labels' classifiers: 1 and 0 at the margins."""
@@ -532,7 +517,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         weights = weights[voters]
         factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
         if self._classifies():
-            factor *= 1 - self._classifier_share
+            factor *= 1 - self.classifier_weight
         if self._form.is_single_label:
             factor /= self._blend(x, codes).sum() or 1.0
         carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0
@@ -550,11 +535,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         """
         check_is_fitted(self)
         rows = self._input_index.n_bytes if self._input_index else 0
+        classifiers = getattr(self, "_classifiers", None)
         sizes = {
             "network": self._encoder.n_bytes,
             "input_rows": rows,
             "codes": self._index.n_bytes + self._label_index.n_bytes,
             "label_rows": self._store.n_bytes,
-            "classifiers": self._classifiers.n_bytes if self._classifies() else 0,
+            "classifiers": classifiers.n_bytes if classifiers else 0,
         }
         return sizes | {"total": sum(sizes.values())}

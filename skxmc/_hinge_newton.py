@@ -42,11 +42,11 @@ class SideBySide(NamedTuple):
         return np.repeat(values.astype(np.float32), self.n_columns)
 
     def sum_rows(self, values):
-        """Add up values of the rows of each label: float64."""
+        """Add up values of the rows of each label."""
         return _sum_parts(values, self.n_rows)
 
     def sum_columns(self, values):
-        """Add up values of the columns of each label: float64."""
+        """Add up values of the columns of each label."""
         return _sum_parts(values, self.n_columns)
 
 
@@ -129,9 +129,9 @@ def solve_labels(X, truth, chosen, start, alpha, tol):
         rows = [chosen[label] for label in labels]
         is_true = []
         for label, some in zip(labels, rows, strict=True):
-            has_label[rows_of(truth, label)] = True
+            has_label[true_rows(truth, label)] = True
             is_true.append(has_label[some])
-            has_label[rows_of(truth, label)] = False
+            has_label[true_rows(truth, label)] = False
         problem, columns = stack_rows(X, rows, is_true)
         pairs = [*zip(columns, labels, strict=True)]
         w = np.concatenate([start[own, label] for own, label in pairs])
@@ -143,7 +143,7 @@ def solve_labels(X, truth, chosen, start, alpha, tol):
     return weights, n_found
 
 
-def rows_of(truth, label):
+def true_rows(truth, label):
     """Return the rows that have a label, of a csc_array."""
     return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]
 
@@ -196,6 +196,7 @@ def minimise(problem, w, alpha, tol):
         size, value = _line_search(
             problem, f, change, w, step, alpha, value, is_open.astype(np.float64)
         )
+        goal[is_open & (size == 0)] = np.inf  # no step leads further
         if not size.any():
             break
         w = w + problem.of_columns(size) * step

@@ -76,14 +76,22 @@ def hinge_bytes(size, n_targets):
     block = min(BLOCK_LABELS, n_targets)
     rows = 4 * array_bytes(size.n_samples, block)
     columns = 7 * array_bytes(size.n_features, block)
+    n_threads = _n_hinge_threads(size, -(-n_targets // BLOCK_LABELS))
+    # Each thread turns X round, too.
+    each = rows + columns + size.x_bytes + _stacked_bytes(size)
+    return int(weights + held + size.x_bytes + n_threads * each)
+
+
+def _n_hinge_threads(size, n_blocks):
+    n_values = max(1, int(size.n_samples * size.n_nonzero))
+    return max(1, min(cpu_count(), n_blocks, MOST_COPIED // n_values))
+
+
+def _stacked_bytes(size):
+    """Return the bytes of rows side by side, and of those that are put there."""
     n_true = size.n_samples * size.n_labels_per_sample / max(1, size.n_labels)
     n_chosen = min(size.n_samples, (1 + N_OTHERS) * n_true)
-    # Rows side by side, twice while they are put there.
-    stacked = 2 * _SPARSE * max(N_STACKED, n_chosen * size.n_nonzero)
-    n_values = max(1, int(size.n_samples * size.n_nonzero))
-    n_threads = min(cpu_count(), -(-n_targets // BLOCK_LABELS))
-    n_threads = max(1, min(n_threads, MOST_COPIED // n_values))
-    return int(weights + held + size.x_bytes + n_threads * (rows + columns + stacked))
+    return 2 * _SPARSE * max(N_STACKED, n_chosen * size.n_nonzero)
 
 
 def classifiers_bytes(size):
@@ -91,10 +99,9 @@ def classifiers_bytes(size):
     weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features)
     block = min(_BLOCK_TARGETS, size.n_labels)
     dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
-    stacked = 2 * _SPARSE * N_STACKED
-    n_threads = min(cpu_count(), -(-size.n_labels // block))
-    fitting = 2 * weights + 2 * size.x_bytes + n_threads * (dense + stacked)
-    return int(weights), int(fitting)
+    n_threads = _n_hinge_threads(size, -(-size.n_labels // block))
+    fitting = n_threads * (dense + _stacked_bytes(size))
+    return int(weights), int(3 * weights + 2 * size.x_bytes + size.y_bytes + fitting)
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

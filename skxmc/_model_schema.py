@@ -157,6 +157,20 @@ def _restore_rows(cls, state):
     return rows
 
 
+def _restore_classifiers(cls, state):
+    classifiers = restore_vars(cls, state)
+    dtype, scales = classifiers.weights.dtype, classifiers.scales
+    fitting = {"float32"} if scales is None else {"int8", "int16"}
+    if dtype.name not in fitting:
+        scaled = "without" if scales is None else "with"
+        raise ValueError(f"its weights are {dtype} {scaled} scales.")
+    return classifiers
+
+
+def _weight_sizes(state):
+    return {"n_columns": state["weights"].shape[1]}
+
+
 def _as_dict(value):
     return value._asdict()
 
@@ -248,6 +262,8 @@ def register_all():
             "bias": "float32[n_labels]",
             "scales": "float32[n_labels] | none",
         },
+        restore=_restore_classifiers,
+        sizes=_weight_sizes,
     )
     register(
         Dial,

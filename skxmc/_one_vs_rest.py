@@ -7,7 +7,8 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 
 from skxmc import _nn
-from skxmc._hinge_newton import rows_of, solve_labels
+from skxmc._hinge_newton import solve_labels, true_rows
+from skxmc._mapped import sum_columns
 from skxmc._squared_hinge import HINGE_ALPHA, MOST_COPIED, scaled_rows
 
 # Labels that a thread solves for at a time, as scores of all rows allow: products with
@@ -19,9 +20,9 @@ _LEAST_OTHERS, _OTHERS, _SPACED = 100, 6, 200
 # Then from those of the others whose score is above that, which -1 would be exact.
 _NEAR = -0.8
 _FIRST_TOL, _TOL = 1e-2, 3e-3
-# Of rows of norm 1, smaller weights change no ranking.
+# Weights that are smaller beside the largest of their label change no ranking.
 _MIN_WEIGHT = 0.05
-# Labels that are tried, and the share of their rows that has to come out as such.
+# Labels that are tried, and the share of their rows that has to come out above 0.
 _N_TRIED, _MIN_RECALL = 64, 0.5
 # Values of rows that are multiplied at once.
 _BLOCK_VALUES = 2**17
@@ -80,7 +81,7 @@ class LabelClassifiers:
         """Return the same with weights of 16 bits, or 8."""
         kind, largest = _STORED_AS.get(storage, _STORED_AS["int8"])
         small, weights = copy.copy(self), self.weights
-        tops = abs(weights).max(axis=1).toarray() / np.float32(largest)
+        tops = abs(weights).max(axis=1).toarray().ravel() / np.float32(largest)
         small.scales = np.where(tops > 0, tops, 1).astype(np.float32)
         steps = np.repeat(small.scales, np.diff(weights.indptr))
         data = np.rint(weights.data / steps).astype(kind)
@@ -91,8 +92,9 @@ class LabelClassifiers:
     @property
     def n_bytes(self):
         """Memory in bytes."""
-        weights = self.weights
-        parts = weights.data, weights.indices, weights.indptr, self.bias
+        weights, scales = self.weights, self.scales
+        parts = [weights.data, weights.indices, weights.indptr, self.bias]
+        parts += [] if scales is None else [scales]
         return sum(part.nbytes for part in parts)
 
 
@@ -115,17 +117,17 @@ def fit_classifiers(X, Y, alpha):
     -------
     classifiers : LabelClassifiers or None
         None where planes part fewer than half of the rows with a label from others,
-        by labels tried: classifiers are worse than nothing then.
+        by labels tried: classifiers are worse than nothing then. None without labels.
     """
+    truth = Y.tocsc()
+    if not truth.nnz:
+        return None
     X, scale = scaled_rows(X)
-    rows, truth = _Rows(X), Y.tocsc()
+    rows = _Rows(X)
     tried = _spread_labels(np.diff(truth.indptr))
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
     size = int(np.clip(_MAX_SCORES // max(X.shape) // 8 * 8, 8, _MAX_LABELS))
-    with (
-        _nn.limited_threads(one_thread=True),
-        Parallel(n_threads, backend="threading") as parallel,
-    ):
+    with Parallel(n_threads, backend="threading") as parallel:
 
         def in_blocks(function, truth):
             starts = range(0, truth.shape[1], size)
@@ -134,13 +136,13 @@ def fit_classifiers(X, Y, alpha):
                 for start in starts
             )
 
-        recalls = in_blocks(_recalls, truth[:, tried])
-        if np.mean(np.concatenate(recalls)) < _MIN_RECALL:
+        n_found = sum(in_blocks(_count_found, truth[:, tried]))
+        if n_found < _MIN_RECALL * truth[:, tried].nnz:
             return None
         weights, biases = zip(*in_blocks(_fit_sparse, truth), strict=True)
-    return LabelClassifiers(
-        sp.csr_array(sp.vstack(weights)) * scale, np.concatenate(biases)
-    )
+    weights = sp.csr_array(sp.vstack(weights))
+    weights.data *= scale
+    return LabelClassifiers(weights, np.concatenate(biases))
 
 
 class _Rows:
@@ -148,39 +150,40 @@ class _Rows:
 
     def __init__(self, X):
         self.X, self.product, self.columns = X, _nn.SparseProduct(X), sp.csr_array(X.T)
-        self.mean = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-        square = X.power(2).sum(axis=0)
-        self.variance = np.maximum(
-            square - X.shape[0] * self.mean**2, 1e-6 * square
-        ).astype(np.float32)
+        self.mean = (sum_columns(X) / X.shape[0]).astype(np.float32)
+        square = sum_columns(X, power=2)
+        variance = np.maximum(square - X.shape[0] * self.mean**2, 1e-6 * square)
+        self.variance = variance.astype(np.float32)
 
 
 def _spread_labels(counts):
-    """Choose labels, frequent ones as often as rows have them."""
+    """Choose labels at equal distances among those of all rows, frequent ones first."""
     order = np.argsort(-counts, kind="stable")
     ends = np.cumsum(counts[order])
     places = (np.arange(_N_TRIED) + 0.5) / _N_TRIED * ends[-1]
     return np.unique(order[np.searchsorted(ends, places)])
 
 
-def _recalls(rows, truth, alpha):
-    """Return which share of the rows with each label is above 0."""
+def _count_found(rows, truth, alpha):
+    """Count the rows that have a label and a score above 0."""
     W = _fit_block(rows, truth, alpha)
     scores = rows.product @ W[:-1] + W[-1]
-    return [
-        np.mean(scores[rows_of(truth, label), label] > 0)
+    return sum(
+        np.count_nonzero(scores[true_rows(truth, label), label] > 0)
         for label in range(truth.shape[1])
-        if truth.indptr[label + 1] > truth.indptr[label]
-    ]
+    )
 
 
 def _fit_sparse(rows, truth, alpha):
+    """Fit some labels: sparse weights (n_labels, n_features) and biases."""
     W = _fit_block(rows, truth, alpha)
-    W[:-1][np.abs(W[:-1]) < _MIN_WEIGHT] = 0
+    size = np.abs(W[:-1])
+    W[:-1][size < _MIN_WEIGHT * size.max(axis=0)] = 0
     # Copied: a view would keep all weights of the block.
     return sp.csr_array(W[:-1].T), W[-1].copy()
 
 
+@_nn.limited_threads(one_thread=True)  # in each of the threads
 def _fit_block(rows, truth, alpha):
     """Fit some labels: weights over biases, (n_features + 1, n_labels)."""
     n_samples, n_labels = truth.shape
@@ -199,7 +202,7 @@ def _fit_block(rows, truth, alpha):
     for label, (some, before) in enumerate(zip(scores, chosen, strict=True)):
         is_near = some > _NEAR
         is_near[before[some[before] > -1]] = True
-        is_near[rows_of(truth, label)] = True
+        is_near[true_rows(truth, label)] = True
         chosen[label] = np.flatnonzero(is_near)
     W[:, parted], _ = solve_labels(rows.X, truth, chosen, first, alpha, _TOL)
     return W
@@ -215,7 +218,7 @@ def _centroids(rows, truth, alpha):
 
 def _nearest(scores, truth, label):
     """Choose the rows of a label, those of others with high scores, and some of all."""
-    own, n_samples = rows_of(truth, label), len(scores)
+    own, n_samples = true_rows(truth, label), len(scores)
     n_rows = _LEAST_OTHERS + (1 + _OTHERS) * len(own)
     if n_rows >= n_samples:
         return np.arange(n_samples)

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 
 from skxmc import _nn
-from skxmc._hinge_newton import rows_of, solve_labels
+from skxmc._hinge_newton import solve_labels, true_rows
 from skxmc._mapped import input_scale, is_mapped
 from skxmc._ridge import fit_ridge
 
@@ -64,7 +64,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     Raises
     ------
     ValueError
-        If X or Y is mapped, or X has more than 2 147 483 647 values.
+        If X or Y is mapped, or X has more than 2 147 483 647 values and rows.
 
     Notes
     -----
@@ -74,9 +74,10 @@ def fit_squared_hinge(X, Y, alpha, projection):
     """
     if not fits_in_memory(X, Y):
         raise ValueError(
-            f"loss='squared_hinge' needs X in memory, with at most {MAX_ENTRIES} "
-            f"values; got {int(X.indptr[-1])} values in a {type(X).__name__}. Use "
-            "loss='squared_error'."
+            "loss='squared_hinge' needs X and y in memory, with at most "
+            f"{MAX_ENTRIES} values and rows of X together; got {int(X.indptr[-1])} "
+            f"values and {X.shape[0]} rows in a {type(X).__name__}, and y in a "
+            f"{type(Y).__name__}. Use loss='squared_error'."
         )
     rows, scale = scaled_rows(X)
     products, truth, n_found = _nn.SparseProduct(rows), Y.tocsc(), 0
@@ -85,7 +86,6 @@ def fit_squared_hinge(X, Y, alpha, projection):
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
     starts = range(0, Y.shape[1], BLOCK_LABELS)
     with (
-        _nn.limited_threads(one_thread=True),
         _nn.one_blas_thread(),
         Parallel(n_threads, backend="threading", return_as="generator") as parallel,
     ):
@@ -104,6 +104,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     return weight, bias, n_found / max(1, Y.nnz)
 
 
+@_nn.limited_threads(one_thread=True)  # in each of the threads
 def _fit_block(X, products, truth, alpha):
     """Fit some labels: weights over biases (n_features + 1, n), and how many are found.
 
@@ -122,7 +123,7 @@ def _fit_block(X, products, truth, alpha):
     for choose, tol in ((_highest, _FIRST_TOL), (_within_margin, _TOL)):
         scores = (products @ first[:-1] + first[-1]).T
         chosen = [
-            choose(some, rows_of(truth, label)) for label, some in enumerate(scores)
+            choose(some, true_rows(truth, label)) for label, some in enumerate(scores)
         ]
         del scores
         first, found = solve_labels(X, truth, chosen, first, alpha, tol)

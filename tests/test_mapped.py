@@ -153,8 +153,7 @@ MODELS = [
         max_epochs=4,
         random_state=0,
     ),
-    # Classifiers of the labels are of rows in memory.
-    DECLAREClassifier(n_components=8, classifier_weight=0, random_state=0),
+    DECLAREClassifier(n_components=8, random_state=0),
 ]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 

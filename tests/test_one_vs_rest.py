@@ -7,8 +7,10 @@ import pytest
 import scipy.sparse as sp
 
 from skxmc import DECLAREClassifier, load
+from skxmc._mapped import MappedCSR
 from skxmc._one_vs_rest import LabelClassifiers, fit_classifiers
 from skxmc._squared_hinge import fit_squared_hinge
+from skxmc.exceptions import CorruptFileError
 from skxmc.metrics import precision_at_k
 
 
@@ -88,6 +90,20 @@ def test_labels_of_every_row_and_of_none_are_constants(topics):
     assert not classifiers.weights[:2].nnz
 
 
+def test_no_labels_have_no_classifiers(topics):
+    X, Y = topics
+    assert fit_classifiers(X, sp.csr_array(Y.shape, dtype=np.float32), 0.5) is None
+
+
+def test_of_many_values_a_row_weights_are_small_and_kept():
+    rng = np.random.default_rng(0)
+    y = np.arange(1200) % 40
+    X = rng.normal(size=(40, 2000))[y] + 0.5 * rng.normal(size=(1200, 2000))
+    X, Y = (sp.csr_array(A.astype(np.float32)) for A in (X, np.eye(40)[y]))
+    scores = all_scores(fit_classifiers(X, Y, 0.5), X, 40)
+    assert scores[np.arange(1200), y].mean() > 0.8
+
+
 def test_what_is_learned_is_the_same_on_any_number_of_threads(topics, monkeypatch):
     found = []
     for count in (1, 3):
@@ -112,7 +128,9 @@ def test_the_scale_of_the_rows_does_not_matter(topics):
 @pytest.fixture(scope="module")
 def model(topics):
     X, Y = topics
-    model = DECLAREClassifier(n_components=32, n_top_labels=300, random_state=0)
+    model = DECLAREClassifier(
+        n_components=32, classifier_weight=0.6, n_top_labels=300, random_state=0
+    )
     return model.fit(X[:2500], Y[:2500])
 
 
@@ -156,19 +174,51 @@ def test_declare_stores_them(model, topics, storage, tmp_path):
 
 @pytest.mark.parametrize(
     "params",
-    [{"n_components": 400}, {"classifier_weight": 0}, {"decoder": "neighbors"}],
+    [{"n_components": 300}, {"classifier_weight": 0}, {"decoder": "neighbors"}],
     ids=str,
 )
 def test_declare_fits_none_where_they_are_not_used(topics, params):
     X, Y = topics
-    model = DECLAREClassifier(32, random_state=0).set_params(**params)
+    model = DECLAREClassifier(32, classifier_weight=0.6, random_state=0)
+    model.set_params(**params)
     assert model.fit(X, Y)._classifiers is None
 
 
-def test_declare_fits_none_where_it_would_take_hours(topics, monkeypatch):
-    monkeypatch.setattr("skxmc._declare._MAX_SCORED", 300 * topics[0].nnz - 1)
-    model = DECLAREClassifier(32, random_state=0).fit(*topics)
-    assert model._classifiers is None
+def test_declare_fits_none_of_mapped_rows(topics):
+    X, Y = topics
+    model = DECLAREClassifier(32, classifier_weight=0.6, random_state=0)
+    assert model.fit(MappedCSR(X), Y)._classifiers is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: setattr(c, "weights", sp.csr_array((300, 501), dtype=np.float32)),
+        lambda c: setattr(c, "weights", c.weights.astype(np.float64)),
+        lambda c: setattr(c, "weights", c.weights.astype(np.int8)),
+        lambda c: setattr(c, "scales", np.ones(300, dtype=np.float32)),
+        lambda c: setattr(c, "bias", c.bias[:-1]),
+    ],
+    ids=["wide", "float64", "no scales", "scales", "bias"],
+)
+def test_files_whose_weights_do_not_fit_are_refused(model, change, tmp_path):
+    wrong = copy.copy(model)
+    wrong._classifiers = copy.copy(model._classifiers)
+    change(wrong._classifiers)
+    wrong.save(tmp_path / "model")
+    with pytest.raises(CorruptFileError):
+        load(tmp_path / "model")
+
+
+def test_memory_is_estimated_with_them(topics):
+    X, Y = topics
+    size = *X.shape, Y.shape[1]
+    without, with_them = (
+        DECLAREClassifier(32, classifier_weight=w).estimate_memory(*size)
+        for w in (0, 0.6)
+    )
+    assert with_them["model"] - without["model"] == 300 * 200 * 8
+    assert with_them["peak"] > without["peak"]
 
 
 def test_contributions_of_training_rows_leave_the_classifiers_out(model, topics):
