@@ -97,5 +97,5 @@ def test_numpys_global_generator_is_left_alone(problem):
 
 def test_mapped_rows_are_refused(problem):
     X, y = problem
-    with pytest.raises(ValueError, match="needs X and y in memory.*MappedCSR"):
+    with pytest.raises(ValueError, match=r"needs X and y in memory.*MappedCSR"):
         fit_squared_hinge(MappedCSR(X), one_hot(y), 1.0, np.eye(5))
