@@ -101,8 +101,9 @@ class LabelClassifiers:
 def fit_classifiers(X, Y, alpha):
     """Fit a support vector machine for each label, if that is worth while.
 
-    Those of `fit_squared_hinge`, but of each label on rows near its own, and of many
-    labels: what all rows that are far from a label tell is that its bias is near -1.
+    As in `fit_squared_hinge`, but for very many labels: each is solved for on rows near
+    its own and some from all over, which keep its bias near -1, and then on those that
+    come out too near; its smallest weights are left out.
 
     Parameters
     ----------
