@@ -77,9 +77,9 @@ def hinge_bytes(size, n_targets):
     rows = 4 * array_bytes(size.n_samples, block)
     columns = 7 * array_bytes(size.n_features, block)
     n_threads = _n_hinge_threads(size, -(-n_targets // BLOCK_LABELS))
-    # Each thread turns X round, too.
-    each = rows + columns + size.x_bytes + _stacked_bytes(size)
-    return int(weights + held + size.x_bytes + n_threads * each)
+    each = rows + columns + _stacked_bytes(size)
+    # X scaled, and turned round.
+    return int(weights + held + 2 * size.x_bytes + n_threads * each)
 
 
 def _n_hinge_threads(size, n_blocks):
@@ -101,7 +101,9 @@ def classifiers_bytes(size):
     dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
     n_threads = _n_hinge_threads(size, -(-size.n_labels // block))
     fitting = n_threads * (dense + _stacked_bytes(size))
-    return int(weights), int(3 * weights + 2 * size.x_bytes + size.y_bytes + fitting)
+    # X scaled, and turned round for two kinds of products.
+    data = 3 * size.x_bytes + size.y_bytes
+    return int(weights), int(3 * weights + data + fitting)
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from skxmc import _nn
 from skxmc._hinge_newton import solve_labels, true_rows
-from skxmc._mapped import sum_columns
+from skxmc._ridge import RidgeSystem
 from skxmc._squared_hinge import HINGE_ALPHA, MOST_COPIED, scaled_rows
 
 # Labels that a thread solves for at a time, as scores of all rows allow: products with
@@ -124,7 +124,7 @@ def fit_classifiers(X, Y, alpha):
     if not truth.nnz:
         return None
     X, scale = scaled_rows(X)
-    rows = _Rows(X)
+    rows = _Rows(X, alpha)
     tried = _spread_labels(np.diff(truth.indptr))
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
     size = int(np.clip(_MAX_SCORES // max(X.shape) // 8 * 8, 8, _MAX_LABELS))
@@ -147,14 +147,22 @@ def fit_classifiers(X, Y, alpha):
 
 
 class _Rows:
-    """Rows, and what the roughest of solutions needs to know of them."""
+    """Rows, the other way round too, and what least squares know of them."""
 
-    def __init__(self, X):
-        self.X, self.product, self.columns = X, _nn.SparseProduct(X), sp.csr_array(X.T)
-        self.mean = (sum_columns(X) / X.shape[0]).astype(np.float32)
-        square = sum_columns(X, power=2)
-        variance = np.maximum(square - X.shape[0] * self.mean**2, 1e-6 * square)
-        self.variance = variance.astype(np.float32)
+    def __init__(self, X, alpha):
+        self.X, self.columns = X, sp.csr_array(X.T)
+        self.system = RidgeSystem(X, alpha / HINGE_ALPHA)
+
+    def scores(self, W):
+        """Score all rows by weights over biases: (n_labels, n_rows)."""
+        return np.ascontiguousarray((self.system.rows @ W[:-1] + W[-1]).T)
+
+    def centroids(self, truth):
+        """Return a first step of least squares: centred sums of rows, over biases."""
+        sums = (self.columns @ truth).astype(np.float32).toarray(order="C")
+        sums -= self.system.mean[:, None] * np.diff(truth.indptr).astype(np.float32)
+        sums *= self.system.scale
+        return np.vstack([sums, np.zeros_like(sums[:1])])
 
 
 def _spread_labels(counts):
@@ -168,10 +176,9 @@ def _spread_labels(counts):
 def _count_found(rows, truth, alpha):
     """Count the rows that have a label and a score above 0."""
     W = _fit_block(rows, truth, alpha)
-    scores = rows.product @ W[:-1] + W[-1]
     return sum(
-        np.count_nonzero(scores[true_rows(truth, label), label] > 0)
-        for label in range(truth.shape[1])
+        np.count_nonzero(some[true_rows(truth, label)] > 0)
+        for label, some in enumerate(rows.scores(W))
     )
 
 
@@ -196,10 +203,10 @@ def _fit_block(rows, truth, alpha):
         return W
     truth = truth[:, parted]
     start = np.zeros((len(W), len(parted)), dtype=np.float32)
-    scores = np.ascontiguousarray((rows.product @ _centroids(rows, truth, alpha)).T)
+    scores = rows.scores(rows.centroids(truth))
     chosen = [_nearest(some, truth, label) for label, some in enumerate(scores)]
     first, _ = solve_labels(rows.X, truth, chosen, start, alpha, _FIRST_TOL)
-    scores = np.ascontiguousarray((rows.product @ first[:-1] + first[-1]).T)
+    scores = rows.scores(first)
     for label, (some, before) in enumerate(zip(scores, chosen, strict=True)):
         is_near = some > _NEAR
         is_near[before[some[before] > -1]] = True
@@ -207,14 +214,6 @@ def _fit_block(rows, truth, alpha):
         chosen[label] = np.flatnonzero(is_near)
     W[:, parted], _ = solve_labels(rows.X, truth, chosen, first, alpha, _TOL)
     return W
-
-
-def _centroids(rows, truth, alpha):
-    """Return a first step of least squares: centred sums of rows, columns scaled."""
-    sums = (rows.columns @ truth).astype(np.float32).toarray(order="C")
-    sums -= rows.mean[:, None] * np.diff(truth.indptr).astype(np.float32)
-    sums /= (rows.variance + np.float32(alpha / HINGE_ALPHA))[:, None]
-    return sums
 
 
 def _nearest(scores, truth, label):

@@ -44,33 +44,57 @@ def fit_ridge(X, Z, alpha, *, tol=0.01, max_iter=100):
     centred problem. X stays sparse: with m its mean row, ``(X - 1 m)^T (X - 1 m) P =
     X^T (X P - 1 m P)``, as what is in brackets has columns of sum 0.
     """
-    n_samples = X.shape[0]
-    mean_x, mean_z = _mean(X), _mean(Z)
-    square = sum_columns(X, power=2)
-    penalty = np.float32(max(alpha * square.sum() / n_samples, _TINY))
-    variance = np.maximum(square - n_samples * mean_x**2, 1e-6 * square)
-    scale = (1 / (variance + penalty))[:, None].astype(np.float32)
-    products = _Products(X)
+    return RidgeSystem(X, alpha).solve(Z, tol=tol, max_iter=max_iter)
 
-    def normal_matrix(P):
-        shift = mean_x @ P
+
+class RidgeSystem:
+    """What `fit_ridge` prepares of the rows, to be solved for several targets.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,), float32
+        The mean row.
+    scale : ndarray of shape (n_features, 1), float32
+        One over the diagonal of the matrix of the normal equations.
+    """
+
+    def __init__(self, X, alpha):
+        n_samples = X.shape[0]
+        self.mean, square = _mean(X), sum_columns(X, power=2)
+        self.penalty = np.float32(max(alpha * square.sum() / n_samples, _TINY))
+        variance = np.maximum(square - n_samples * self.mean**2, 1e-6 * square)
+        self.scale = (1 / (variance + self.penalty))[:, None].astype(np.float32)
+        self.products = _Products(X)
+
+    @property
+    def rows(self):
+        """X in memory, to be multiplied with: ``rows @ W``."""
+        return next(self.products.blocks())[0]
+
+    def solve(self, Z, *, tol=0.01, max_iter=100):
+        """Return weight and bias, see `fit_ridge`."""
+        mean_z, products = _mean(Z), self.products
+        weight = np.empty((len(self.mean), Z.shape[1]), dtype=np.float32)
+        for start in range(0, Z.shape[1], products.n_targets):
+            some = slice(start, start + products.n_targets)
+            right = _sum(
+                columns @ (Z[span, some] - mean_z[some])
+                for _, columns, span in products.blocks()
+            )
+            weight[:, some] = _conjugate_gradients(
+                self._matrix, right, self.scale, tol, max_iter
+            )
+        return weight, mean_z - self.mean @ weight
+
+    def _matrix(self, P):
+        """Multiply the matrix of the normal equations with P."""
+        shift = self.mean @ P
         product = _sum(
-            columns @ _minus(rows @ P, shift) for rows, columns, _ in products.blocks()
+            columns @ _minus(rows @ P, shift)
+            for rows, columns, _ in self.products.blocks()
         )
-        product += penalty * P
+        product += self.penalty * P
         return product
-
-    weight = np.empty((X.shape[1], Z.shape[1]), dtype=np.float32)
-    for start in range(0, Z.shape[1], products.n_targets):
-        some = slice(start, start + products.n_targets)
-        target = _sum(
-            columns @ (Z[span, some] - mean_z[some])
-            for _, columns, span in products.blocks()
-        )
-        weight[:, some] = _conjugate_gradients(
-            normal_matrix, target, scale, tol, max_iter
-        )
-    return weight, mean_z - mean_x @ weight
 
 
 class _Products:

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from skxmc import _nn
 from skxmc._hinge_newton import solve_labels, true_rows
 from skxmc._mapped import input_scale, is_mapped
-from skxmc._ridge import fit_ridge
+from skxmc._ridge import RidgeSystem
 
 # Labels that a thread solves for at a time.
 BLOCK_LABELS = 16
@@ -80,7 +80,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
             f"{type(Y).__name__}. Use loss='squared_error'."
         )
     rows, scale = scaled_rows(X)
-    products, truth, n_found = _nn.SparseProduct(rows), Y.tocsc(), 0
+    system, truth, n_found = RidgeSystem(rows, alpha / HINGE_ALPHA), Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
     n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
@@ -91,7 +91,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     ):
         fits = parallel(
             delayed(_fit_block)(
-                *(rows, products, truth[:, start : start + BLOCK_LABELS], alpha)
+                *(rows, system, truth[:, start : start + BLOCK_LABELS], alpha)
             )
             for start in starts
         )
@@ -105,7 +105,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
 
 
 @_nn.limited_threads(one_thread=True)  # in each of the threads
-def _fit_block(X, products, truth, alpha):
+def _fit_block(X, system, truth, alpha):
     """Fit some labels: weights over biases (n_features + 1, n), and how many are found.
 
     Those are the true labels with a score above 0.
@@ -119,9 +119,10 @@ def _fit_block(X, products, truth, alpha):
     if not len(parted):
         return W, n_found
     truth = truth[:, parted]
-    first = _ridge_planes(X, truth, alpha)
+    weight, bias = system.solve(truth.toarray(), max_iter=_RIDGE_STEPS)
+    first = np.vstack([2 * weight, 2 * bias - 1])
     for choose, tol in ((_highest, _FIRST_TOL), (_within_margin, _TOL)):
-        scores = (products @ first[:-1] + first[-1]).T
+        scores = (system.rows @ first[:-1] + first[-1]).T
         chosen = [
             choose(some, true_rows(truth, label)) for label, some in enumerate(scores)
         ]
@@ -129,14 +130,6 @@ def _fit_block(X, products, truth, alpha):
         first, found = solve_labels(X, truth, chosen, first, alpha, tol)
     W[:, parted] = first
     return W, n_found + found
-
-
-def _ridge_planes(X, truth, alpha):
-    """Solve least squares roughly: weights over biases, (n_features + 1, n_labels)."""
-    weight, bias = fit_ridge(
-        X, truth.toarray(), alpha / HINGE_ALPHA, max_iter=_RIDGE_STEPS
-    )
-    return np.vstack([2 * weight, 2 * bias - 1])
 
 
 def _highest(scores, true_rows):

@@ -68,7 +68,7 @@ ALLOWED = {
         "_squared_hinge",
         "metrics",
     },
-    "_one_vs_rest": {"_hinge_newton", "_mapped", "_nn", "_squared_hinge"},
+    "_one_vs_rest": {"_hinge_newton", "_nn", "_ridge", "_squared_hinge"},
     "_linear_map": {"_compression", "_mapped", "_ridge", "_squared_hinge"},
     "_squared_hinge": {"_hinge_newton", "_mapped", "_nn", "_ridge"},
     "_mhe": {
