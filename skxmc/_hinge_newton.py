@@ -143,6 +143,29 @@ def solve_labels(X, truth, chosen, start, alpha, tol):
     return weights, n_found
 
 
+def constant_planes(truth, n_features):
+    """Return planes for labels that every row has or none, and which others there are.
+
+    Parameters
+    ----------
+    truth : csc_array of shape (n_samples, n_labels)
+        Which rows have which label.
+    n_features : int
+
+    Returns
+    -------
+    weights : ndarray of shape (n_features + 1, n_labels), float32
+        Zeros over biases, 1 for labels of every row and -1 for all others.
+    parted : ndarray of int
+        Labels that some rows have, and others not.
+    """
+    n_samples, n_labels = truth.shape
+    counts = np.diff(truth.indptr)
+    weights = np.zeros((n_features + 1, n_labels), dtype=np.float32)
+    weights[-1] = np.where(counts == n_samples, 1, -1)
+    return weights, np.flatnonzero((counts > 0) & (counts < n_samples))
+
+
 def true_rows(truth, label):
     """Return the rows that have a label, of a csc_array."""
     return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]

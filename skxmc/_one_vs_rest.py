@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 
 from skxmc import _nn
-from skxmc._hinge_newton import solve_labels, true_rows
+from skxmc._hinge_newton import constant_planes, solve_labels, true_rows
 from skxmc._ridge import RidgeSystem
 from skxmc._squared_hinge import HINGE_ALPHA, MOST_COPIED, scaled_rows
 
@@ -17,7 +17,7 @@ _MAX_LABELS, _MAX_SCORES = 64, 2**22
 # The rows that a label is first parted from: so many others near its own, more of
 # labels with more, and some from all over.
 _LEAST_OTHERS, _OTHERS, _SPACED = 100, 6, 200
-# Then from those of the others whose score is above that, which -1 would be exact.
+# Then from all others with scores above this; -1 would be exact.
 _NEAR = -0.8
 _FIRST_TOL, _TOL = 1e-2, 3e-3
 # Weights that are smaller beside the largest of their label change no ranking.
@@ -194,11 +194,7 @@ def _fit_sparse(rows, truth, alpha):
 @_nn.limited_threads(one_thread=True)  # in each of the threads
 def _fit_block(rows, truth, alpha):
     """Fit some labels: weights over biases, (n_features + 1, n_labels)."""
-    n_samples, n_labels = truth.shape
-    counts = np.diff(truth.indptr)
-    W = np.zeros((rows.X.shape[1] + 1, n_labels), dtype=np.float32)
-    W[-1] = np.where(counts == n_samples, 1, -1)
-    parted = np.flatnonzero((counts > 0) & (counts < n_samples))
+    W, parted = constant_planes(truth, rows.X.shape[1])
     if not len(parted):
         return W
     truth = truth[:, parted]

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 
 from skxmc import _nn
-from skxmc._hinge_newton import solve_labels, true_rows
+from skxmc._hinge_newton import constant_planes, solve_labels, true_rows
 from skxmc._mapped import input_scale, is_mapped
 from skxmc._ridge import RidgeSystem
 
@@ -110,12 +110,8 @@ def _fit_block(X, system, truth, alpha):
 
     Those are the true labels with a score above 0.
     """
-    n_samples, n_labels = truth.shape
-    counts = np.diff(truth.indptr)
-    parted = np.flatnonzero((counts > 0) & (counts < n_samples))
-    W = np.zeros((X.shape[1] + 1, n_labels), dtype=np.float32)
-    W[-1] = np.where(counts == n_samples, 1, -1)
-    n_found = np.sum(counts[counts == n_samples])
+    W, parted = constant_planes(truth, X.shape[1])
+    n_found = truth.shape[0] * np.count_nonzero(W[-1] > 0)
     if not len(parted):
         return W, n_found
     truth = truth[:, parted]
@@ -132,18 +128,18 @@ def _fit_block(X, system, truth, alpha):
     return W, n_found + found
 
 
-def _highest(scores, true_rows):
+def _highest(scores, own):
     """Choose the true rows and, of the others, those of the highest scores."""
-    n_rows = max(_LEAST_OTHERS, N_OTHERS * len(true_rows)) + len(true_rows)
+    n_rows = max(_LEAST_OTHERS, N_OTHERS * len(own)) + len(own)
     if n_rows >= len(scores):
         return np.arange(len(scores))
-    scores[true_rows] = np.inf
+    scores[own] = np.inf
     return np.sort(np.argpartition(scores, -n_rows)[-n_rows:])
 
 
-def _within_margin(scores, true_rows):
+def _within_margin(scores, own):
     """Choose the true rows, and those that are not beyond the margin of the others."""
-    scores[true_rows] = np.inf
+    scores[own] = np.inf
     return np.flatnonzero(scores > -1)
 
 

@@ -100,3 +100,32 @@ def test_estimators_document_every_parameter_and_fitted_attribute(name):
         assert bool(has_default) == (parameter.default is not parameter.empty)
         if has_default:
             assert ast.literal_eval(stated) == parameter.default
+
+
+def scripts_beside_each_other():
+    folders = [ROOT / "examples" / "benchmarks", ROOT / "examples"]
+    folders.append(ROOT / "examples" / "benchmarks" / "peers")
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
+
+
+def names_of(path):
+    """Return the names that a script defines or imports, not below a function."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        else:
+            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("path", scripts_beside_each_other(), ids=lambda p: p.name)
+def test_scripts_import_what_is_there_of_each_other(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        other = path.with_name(f"{node.module}.py")
+        if other.exists():
+            assert {alias.name for alias in node.names} <= names_of(other)

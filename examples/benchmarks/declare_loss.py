@@ -8,7 +8,6 @@ of scikit-learn's small sets and of classes with several clusters each.
 import numpy as np
 import scipy.sparse as sp
 from _data import load, print_header, print_row
-from compare import read_stdlib
 from sklearn import datasets
 from sklearn.model_selection import ShuffleSplit, cross_val_score
 
@@ -22,7 +21,7 @@ MIN_ROWS, MAX_CLASSES = 5, 250
 
 def single_label(name):
     """Return the rows that have one label, and these labels."""
-    X, Y, *_ = read_stdlib() if name == "stdlib" else load(name)
+    X, Y, *_ = load(name)
     X, Y = sp.csr_array(X), sp.csr_array(Y)
     rows = np.flatnonzero(np.diff(Y.indptr) == 1)
     y = Y[rows].indices

@@ -40,7 +40,6 @@ from _data import (
     print_row,
     texts_of_labels,
 )
-from compare import read_stdlib
 from sklearn.base import clone
 from sklearn.preprocessing import normalize
 
@@ -175,7 +174,7 @@ def compare_pool_terms():
         ("debian-depends", False),
         ("debian-depends", True),
     ):
-        data = read_stdlib() if name == "stdlib" else load(name)
+        data = load(name)
         X, Y = map(as_csr, data[:2])
         held_out = held_out_rows(X.shape[0], is_grouped)
         train = np.delete(np.arange(X.shape[0]), held_out)
