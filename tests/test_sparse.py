@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from skxmc._nn import SparseProduct
 from skxmc._nn._optim import RowSparseAdamW
-from skxmc._nn._sparse import SparseLinear, SparseRows
+from skxmc._nn._sparse import DenseGradient, SparseLinear, SparseRows
+from skxmc._nn._threads import thread_count
 
 N_COLUMNS = 6
 # Small whole numbers: every sum is exact in float32, so that results can be compared
@@ -174,3 +175,23 @@ def test_sparse_product_is_the_dense_one(X_and_dense, n_outputs, data):
     X = X.astype(np.float32)
     X.data.flags.writeable = X.indices.flags.writeable = False
     np.testing.assert_array_equal(SparseProduct(X) @ A, dense @ A)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 7, 40, 47, 1031])
+def test_blocks_of_a_dense_gradient_are_alike_in_size_and_on_any_threads(n_rows):
+    rng = np.random.default_rng(0)
+    grad = torch.tensor(rng.normal(size=(256, n_rows)), dtype=torch.float32)
+    features = torch.tensor(rng.normal(size=(256, 385)), dtype=torch.float32)
+    found = []
+    for n_threads in (1, 2):
+        with thread_count(n_threads):
+            blocks = DenseGradient(grad, features, torch.arange(n_rows)).blocks(40)
+            rows, parts = zip(*blocks, strict=True)
+        sizes = [*map(len, rows)]
+        assert max(sizes) <= 40
+        assert max(sizes) - min(sizes) <= 1
+        assert torch.equal(torch.cat(rows), torch.arange(n_rows))
+        found.append(torch.cat(parts))
+    assert torch.allclose(found[0], grad.T @ features, atol=1e-3)
+    if n_rows >= 12:
+        assert torch.equal(*found)

@@ -14,6 +14,8 @@ from skxmc._nn._threads import StepThreads, n_available
 from skxmc.exceptions import TrainingDivergedError
 
 _MIN_THREADED_ROWS = 100
+# MKL rounds products of fewer rows otherwise on other numbers of threads.
+_MIN_THREADED_OUTPUTS = 12
 _LOG_SECONDS = 10
 
 
@@ -62,8 +64,12 @@ class ChooseThreads(Callback):
     """
 
     def on_train_begin(self, net, **kwargs):
-        """Begin with a trial."""
-        self.steps_ = StepThreads(n_available())
+        """Begin with a trial, unless threads would change what is learned."""
+        is_tiny = any(
+            parameter.ndim > 1 and len(parameter) < _MIN_THREADED_OUTPUTS
+            for parameter in net.module_.parameters()
+        )
+        self.steps_ = StepThreads(1 if is_tiny else n_available())
 
     def on_batch_begin(self, net, batch=None, training=False, **kwargs):
         """Set the threads of a step."""

@@ -1,5 +1,6 @@
 """Sparse rows as tensors, and the linear map on them whose gradient stays sparse."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -149,9 +150,16 @@ class DenseGradient(NamedTuple):
     rows: torch.Tensor
 
     def blocks(self, size):
-        """Yield (rows, gradient of these rows), at most `size` rows a time."""
+        """Yield (rows, gradient of these rows), at most `size` rows a time.
+
+        As many in each block: products of 5 to 11 rows, as could be left for a last
+        one, MKL rounds otherwise on other numbers of threads.
+        """
+        n_blocks = max(1, math.ceil(len(self.rows) / size))
         for rows, grad in zip(
-            self.rows.split(size), self.grad.split(size, dim=1), strict=True
+            self.rows.tensor_split(n_blocks),
+            self.grad.tensor_split(n_blocks, dim=1),
+            strict=True,
         ):
             yield rows, grad.T @ self.features
 
