@@ -21,8 +21,9 @@ from skxmc._memory import (
     layer_bytes,
     linear_map_bytes,
     svd_bytes,
+    vote_bytes,
 )
-from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, index_bytes
+from skxmc._neighbors import NeighborIndex, SparseNeighborIndex
 from skxmc._one_vs_rest import fit_classifiers
 from skxmc._recovery import (
     LabelStore,
@@ -413,9 +414,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         decoder = array_bytes(n_labels, c)
         network = weights + layers
         rows = size.x_bytes if self.input_weight else 0
-        label_rows = size.y_bytes + 16 * n + 4 * n_labels
-        keys = index_bytes(self.index, n, c)
-        model = network + decoder + keys + rows + label_rows
+        model = network + decoder + rows + vote_bytes(size, self.index, c)
         classifiers, fitting = 0, 0
         if self._wants_classifiers(n_labels):
             classifiers, fitting = classifiers_bytes(size)

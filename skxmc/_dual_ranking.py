@@ -4,10 +4,10 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.special import logsumexp
 
 from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
+from skxmc._neighbor_votes import add_votes, widened
 from skxmc._neighbors import NeighborIndex
 from skxmc._pairs import holds_labels
 from skxmc._stored import StoredRows
@@ -27,20 +27,24 @@ _SMOOTHING = 0.5
 _POOL_FACTOR = 0.5
 # Of a label without training rows that is described otherwise, see `start_bonus`.
 _UNSEEN_BONUS = 1.0
+# Scores of a flatter calibration tell nothing: votes do not grow with them for ever.
+_MIN_SLOPE = 0.1
 
 
 class Dial(NamedTuple):
     """What both parts and popularity weigh, changeable after training.
 
     ``score = encoder_weight * scale * cos(z, z_l) + (1 - encoder_weight) * (f @ w_l +
-    b_l) + bonus_l + popularity * log(frequency_l)``
+    b_l) + bonus_l + popularity * log(frequency_l)``, to whose log-odds are added
+    ``neighbor_weight * vote_l``.
     """
 
     encoder_weight: float
     popularity: float
+    neighbor_weight: float = 0.0
 
 
-def dial_of(encoder_weight, popularity, loss_weight):
+def dial_of(encoder_weight, popularity, neighbor_weight, loss_weight):
     """Return the `Dial` of parameters of these names.
 
     Raises
@@ -55,7 +59,7 @@ def dial_of(encoder_weight, popularity, loss_weight):
         )
     # A part that no loss has trained has nothing to say.
     weight = {0: 0.0, 1: 1.0}.get(loss_weight, float(encoder_weight))
-    return Dial(weight, float(popularity))
+    return Dial(weight, float(popularity), float(neighbor_weight))
 
 
 class DualRanker:
@@ -79,11 +83,28 @@ class DualRanker:
         Their labels.
     dial : Dial
         What an approximate index is tuned for.
+    votes : NeighborVotes or None, default=None
+        Of rows by the last numbers of f.
+    sample_votes : csr_array of shape (n_sample, n_labels) or None, default=None
+        What they count for the rows to calibrate with.
     """
 
+    votes = sample_votes = None  # of models stored before there were any
+
     def __init__(
-        self, keys, embedding_size, scale, is_exclusive, kind, outputs, truth, dial
+        self,
+        keys,
+        embedding_size,
+        scale,
+        is_exclusive,
+        kind,
+        outputs,
+        truth,
+        dial,
+        votes=None,
+        sample_votes=None,
     ):
+        self.votes, self.sample_votes = votes, sample_votes
         self.embedding_size, self.scale = embedding_size, scale
         self.is_exclusive, self.kind = is_exclusive, kind
         self.outputs, self.truth = outputs, truth
@@ -125,6 +146,8 @@ class DualRanker:
         small.index = self.index.compressed(storage, n_exact=3)
         small.outputs = StoredRows(self.outputs, storage)
         dial = self.calibrated[0]
+        if self.votes is not None:
+            small.votes = self.votes.compressed(storage)
         small.calibrated = dial, small._calibrate(dial)
         return small
 
@@ -142,17 +165,22 @@ class DualRanker:
         start_keys(new, outputs, self.embedding_size)
         new[:, -2] = bonus
         new[:, -1] = np.median(self.keys[:, -1])
-        n_sample, n_labels = self.truth.shape
-        parts = self.truth.data, self.truth.indices, self.truth.indptr
+        keys = np.concatenate([self.keys, new])
+        votes, sample_votes = self.votes, self.sample_votes
+        if votes is not None:
+            votes = votes.extended(len(keys))
+            sample_votes = widened(sample_votes, len(keys))
         return DualRanker(
-            np.concatenate([self.keys, new]),
+            keys,
             self.embedding_size,
             self.scale,
             self.is_exclusive,
             self.kind,
             self.outputs,
-            sp.csr_array(parts, shape=(n_sample, n_labels + len(new))),
+            widened(self.truth, len(keys)),
             self.calibrated[0],
+            votes,
+            sample_votes,
         )
 
     def rank(self, outputs, k, dial, device=None):
@@ -172,10 +200,12 @@ class DualRanker:
         -------
         indices, probabilities : ndarrays of shape (n_rows, k)
         """
-        slope, intercept = self._calibration(dial)
+        slope, intercept, weight = self._calibration(dial)
         n_searched = min(max(k, N_CALIBRATED), len(self.keys))
         n_searched = n_searched if self.is_exclusive else k
-        indices, scores = self._search(outputs, n_searched, dial, device)
+        votes = self._count(outputs, device) if weight else None
+        found = self._search(outputs, n_searched, dial, device, votes, weight)
+        indices, scores = found
         if self.is_exclusive:
             log_p = slope * scores
             log_p -= log_p[:, :1]
@@ -187,31 +217,56 @@ class DualRanker:
 
     def score_label(self, outputs, label, dial):
         """Score one label as `rank` does: probabilities of shape (n_rows,)."""
-        slope, intercept = self._calibration(dial)
+        slope, intercept, weight = self._calibration(dial)
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        scores = self.index.score(queries, label)
+        scores, votes = self.index.score(queries, label), None
+        if weight:
+            votes = self._count(outputs)
+            scores += weight * votes[:, [label]].toarray()[:, 0]
         if not self.is_exclusive:
             return sigmoid(scores, slope, intercept)
         n_best = min(N_CALIBRATED, len(self.keys))
-        best = self.index.search(queries, n_best)[1]
+        best = self._search(outputs, n_best, dial, votes=votes, weight=weight)[1]
         log_p = slope * scores - logsumexp(slope * best, axis=1)
         return np.exp(np.minimum(log_p, 0)).astype(np.float32)
 
     def _calibration(self, dial):
-        """Return the slope and intercept for a dial, computed where it is new."""
+        """Return what `_calibrate` does, computed where the dial is new."""
         calibrated = self.calibrated  # once: other threads may set another pair
         if calibrated[0] != dial:
             self.calibrated = calibrated = dial, self._calibrate(dial)
-        return calibrated[1]
+        # Of models stored before there were votes, no weight.
+        return (*calibrated[1], 0.0)[:3]
 
-    def _search(self, outputs, k, dial, device=None):
+    def _count(self, outputs, device=None):
+        """Return the votes of the training rows nearest to each row."""
+        return self.votes.count(outputs[:, -self.votes.n_components :], device)
+
+    def _search(self, outputs, k, dial, device=None, votes=None, weight=0.0):
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        return self.index.search(queries, k, device)
+        indices, scores = self.index.search(queries, k, device)
+        if votes is None:
+            return indices, scores
+        rows = np.repeat(np.arange(len(queries)), np.diff(votes.indptr))
+        voted = self.index.score_pairs(queries, rows, votes.indices)
+        voted += np.float32(weight) * votes.data
+        return add_votes(indices, scores, votes, voted, k)
 
     def _calibrate(self, dial):
-        """Return the slope and intercept that make probabilities of scores."""
+        """Return what makes probabilities of scores: slope, intercept, weight of votes.
+
+        A vote counts as much in the logarithm of the odds, whatever the scores' scale.
+        """
+        slope, intercept = self._fit_calibration(dial)
+        if self.votes is None or dial.neighbor_weight == 0:
+            return slope, intercept, 0.0
+        weight = dial.neighbor_weight / max(slope, _MIN_SLOPE)
+        return (*self._fit_calibration(dial, self.sample_votes, weight), weight)
+
+    def _fit_calibration(self, dial, votes=None, weight=0.0):
         k = min(N_CALIBRATED, len(self.keys))
-        indices, scores = self._search(self.outputs[:], k, dial)
+        found = self._search(self.outputs[:], k, dial, votes=votes, weight=weight)
+        indices, scores = found
         truth, found = holds_labels(self.truth, indices), indices >= 0
         if self.is_exclusive:
             return fit_temperature(scores, truth), 0.0

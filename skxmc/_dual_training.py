@@ -18,7 +18,9 @@ from skxmc._dual_ranking import (
 from skxmc._label_order import cluster_order
 from skxmc._mapped import is_mapped, longest_row
 from skxmc._mining import MappedNegatives, NegativesMiner, find_hard_negatives
+from skxmc._neighbor_votes import NeighborVotes
 from skxmc._neighbors import search_exact
+from skxmc._recovery import LabelStore
 
 # Labels whose features are held at once.
 _BLOCK_LABELS = 8192
@@ -128,7 +130,32 @@ def best_labels(net, X, keys, dial, device):
         return search_exact(queries, keys, 1, on_device=on_device)
 
 
-def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial):
+def gather_votes(encoder, X, Y, kind):
+    """Make the `NeighborVotes` of training rows by a network's linear features.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of a tower.
+    X, Y : csr_array
+        All rows, with their labels.
+    kind : str
+        See `NeighborVotes`.
+
+    Returns
+    -------
+    votes : NeighborVotes or None
+        None without linear features.
+    """
+    linear = getattr(encoder.module.features, "linear", None)
+    if linear is None:
+        return None
+    store = LabelStore(Y, key_per_set=False)
+    codes = _nn.Encoder(linear, encoder.device)(SelectedRows(X, store.key_rows))
+    return NeighborVotes(store, codes, kind)
+
+
+def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial, votes):
     """Make the `DualRanker` of a trained network, calibrated on a few rows.
 
     Parameters
@@ -143,19 +170,25 @@ def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial)
         All rows, with their labels.
     held_out : ndarray of int
         Those not trained on; they are calibrated on, if there are any.
-    is_exclusive, kind, dial
+    is_exclusive, kind, dial, votes
         As in `DualRanker`.
     """
     rows = calibration_rows(held_out, X.shape[0])
+    outputs, sample_votes = encoder(SelectedRows(X, rows)), None
+    if votes is not None:
+        codes = outputs[:, -votes.n_components :]
+        sample_votes = votes.count(codes, encoder.device, own_rows=rows)
     return DualRanker(
         keys,
         embedding_size=net.tower.embedding_size,
         scale=net.scale,
         is_exclusive=is_exclusive,
         kind=kind,
-        outputs=encoder(SelectedRows(X, rows)),
+        outputs=outputs,
         truth=Y[rows].astype(np.float32, copy=False),
         dial=dial,
+        votes=votes,
+        sample_votes=sample_votes,
     )
 
 

@@ -213,12 +213,19 @@ def multi_head_bytes(
     return model, max(order, features.fitting, training)
 
 
+def vote_bytes(size, index, n_components):
+    """Return the bytes of training rows that vote, by codes, and of their labels."""
+    label_rows = size.y_bytes + 16 * size.n_samples + 4 * size.n_labels
+    return index_bytes(index, size.n_samples, n_components) + label_rows
+
+
 def dual_encoder_bytes(
     size,
     *,
     has_centroids,
     n_centroid_features,
     embedding_size,
+    has_votes,
     index,
     n_components,
     ridge_alpha,
@@ -232,6 +239,8 @@ def dual_encoder_bytes(
         The data.
     has_centroids : bool
         Whether labels are described by their training rows.
+    has_votes : bool
+        Whether training rows are kept by their linear features.
     n_centroid_features, embedding_size, index, n_components, ridge_alpha, \
             hidden_layer_sizes
         As in `UniDECClassifier`.
@@ -243,6 +252,9 @@ def dual_encoder_bytes(
     descriptions = centroid_bytes(size, n_centroid_features) if has_centroids else 0
     tower = features.weights + embedding
     model = tower + descriptions + index_bytes(index, *keys)
+    if has_votes:
+        n_components = min(n_components, size.n_samples, size.n_labels)
+        model += vote_bytes(size, index, n_components)
     training = tower + features.optimizer + descriptions
     training += array_bytes(*keys) + size.y_bytes
     start = 3 * descriptions + 2 * size.x_bytes

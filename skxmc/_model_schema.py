@@ -13,6 +13,7 @@ from skxmc._balance import Balance
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
 from skxmc._model_kinds import register, restore_vars
+from skxmc._neighbor_votes import NeighborVotes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
 from skxmc._nn import register_modules
 from skxmc._one_vs_rest import LabelClassifiers
@@ -39,7 +40,7 @@ _FITTED = {
 # Parameters that say where a model is trained, not what it is.
 _NOT_STORED = {"checkpoint", "distributed"}
 # Parameters that the first files lack, and what their models did.
-_ADDED = {"loss": "squared_error", "classifier_weight": 0.0}
+_ADDED = {"loss": "squared_error", "classifier_weight": 0.0, "neighbor_weight": 0.0}
 
 
 def _estimator_state(estimator):
@@ -255,6 +256,7 @@ def register_all():
         },
         restore=_restore_store,
     )
+    register(NeighborVotes, {"store": "LabelStore", "index": "NeighborIndex"})
     register(
         LabelClassifiers,
         {
@@ -267,7 +269,11 @@ def register_all():
     )
     register(
         Dial,
-        {"encoder_weight": "float | int", "popularity": "float | int"},
+        {
+            "encoder_weight": "float | int",
+            "popularity": "float | int",
+            "neighbor_weight?": "float",
+        },
         get=_as_dict,
         restore=_from_dict,
     )
@@ -290,6 +296,8 @@ def register_all():
             "by_frequency": "int32/int64[n_labels]",
             "index": "NeighborIndex",
             "calibrated": "tuple Dial/tuple",
+            "votes?": "NeighborVotes | none",
+            "sample_votes?": "csr[n_sample, n_labels] | none",
         },
     )
 

@@ -20,6 +20,7 @@ from skxmc._dual_ranking import dial_of, start_bonus, table_of
 from skxmc._dual_training import (
     best_labels,
     fill_keys,
+    gather_votes,
     make_ranker,
     refresh_picks,
     start_labels,
@@ -104,9 +105,15 @@ class UniDECClassifier(
     popularity : float, default=0.0
         Weight of the logarithm of a label's frequency in the score. May be set after
         `fit`: above 0 for frequent labels, below 0 for rare ones.
+    neighbor_weight : float, default=2.5
+        What it adds to the log-odds of a label if all training rows near a row have
+        it, near by their linear features; see Notes. May be set after `fit`, 0 for
+        faster predictions by scores alone. Fitted with 0, a model is smaller by the
+        codes of its training rows and has no votes, as it has none from a first
+        `partial_fit` or without linear features.
     index : {"auto", "exact", "ivf", "hnsw"}, default="auto"
-        How labels are searched: exactly, or by an approximate index of faiss. "auto" is
-        exact up to 500 000 labels, "ivf" above.
+        How labels and training rows are searched: exactly, or by an approximate index
+        of faiss. "auto" is exact up to 500 000 of them, "ivf" above.
     embedding_size : int, default=256
         Length of the embeddings of rows and labels.
     n_components : int, default=256
@@ -207,7 +214,11 @@ class UniDECClassifier(
     with m = batch_size * (1 + n_negatives): labels that are seldom in the pool of a
     batch learn too little of the rows that lack them, and would come out too high. A
     label without any row has 1 in place of that term, if `label_features` describe it.
-    The score is one inner product, searched for its largest values. Over the pool of a
+    That is one inner product, searched for its largest values. To the log-odds that
+    it stands for is added `neighbor_weight` times the share of the 50 training rows
+    most similar by cosine of their linear features that have the label, weighted by
+    similarity to the power 24, as in `DECLAREClassifier`: a network is as sure of
+    itself far from all rows that it has seen as amid them. Over the pool of a
     batch, with p the positives of a row and j one of them, the losses are the means
     over p of ::
 
@@ -220,7 +231,8 @@ class UniDECClassifier(
 
     Probabilities are a logistic function of the score (for 1-D y, a softmax over the
     100 best classes), fitted to 128 rows: those held out if there are any, else
-    training rows, where they are too sure of themselves. They are fitted anew when the
+    training rows, where they are too sure of themselves, but which have no vote for
+    themselves. They are fitted anew when the
     weights in the score change.
 
     References
@@ -269,6 +281,7 @@ class UniDECClassifier(
         "learn_temperature": ["boolean"],
         "encoder_weight": [Interval(Real, 0, 1, closed="both"), None],
         "popularity": [Interval(Real, None, None, closed="neither")],
+        "neighbor_weight": [Interval(Real, 0, None, closed="left")],
         "index": [StrOptions({"auto", "exact", "ivf", "hnsw"})],
         "embedding_size": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -295,6 +308,7 @@ class UniDECClassifier(
         learn_temperature=False,
         encoder_weight=None,
         popularity=0.0,
+        neighbor_weight=2.5,
         index="auto",
         embedding_size=256,
         n_components=256,
@@ -335,6 +349,7 @@ class UniDECClassifier(
         self.learn_temperature = learn_temperature
         self.encoder_weight = encoder_weight
         self.popularity = popularity
+        self.neighbor_weight = neighbor_weight
         self.index = index
         self.embedding_size = embedding_size
         self.n_components = n_components
@@ -378,11 +393,13 @@ class UniDECClassifier(
         max_epochs=None,
         seen=(0, 0),
         checkpoint=None,
+        is_whole=True,
     ):
         """Fit the network and what ranks labels; return the fitted attributes.
 
         `goes_on` tells whether to start from the last fit, `max_epochs` stands for the
-        parameter, `seen` are the rows of each label, and all rows, seen before.
+        parameter, `seen` are the rows of each label, and all rows, seen before,
+        `is_whole` whether the rows are all there are: only then do they get votes.
         """
         if self.group_batches and is_mapped(X):
             raise ValueError(
@@ -421,11 +438,15 @@ class UniDECClassifier(
         )
         encoder = self._finished_encoder(net.tower, X, device)
         fill(net)
+        votes = self._ranker.votes if goes_on and not is_whole else None
+        if is_whole and self.neighbor_weight > 0:
+            votes = gather_votes(encoder, X, Y, self.index)
         ranker = make_ranker(
             *(keys, net, encoder, X, Y, held_out),
             is_exclusive=form.is_single_label,
             kind=self.index,
             dial=dial,
+            votes=votes,
         )
         return {
             "temperature_": 1 / net.scale,
@@ -581,7 +602,7 @@ class UniDECClassifier(
         weight = self.encoder_weight
         if weight is None:
             weight = _OWN_WEIGHT if self.label_features is None else _DESCRIBED_WEIGHT
-        return dial_of(weight, self.popularity, self.loss_weight)
+        return dial_of(weight, self.popularity, self.neighbor_weight, self.loss_weight)
 
     def _memory_of(self, size):
         if self.encoder is not None:
@@ -594,6 +615,7 @@ class UniDECClassifier(
             has_centroids=self.centroid_weight > 0 or self.label_features is None,
             n_centroid_features=self.n_centroid_features,
             embedding_size=self.embedding_size,
+            has_votes=self.neighbor_weight > 0 and self.ridge_alpha is not None,
             index=self.index,
             n_components=self.n_components,
             ridge_alpha=self.ridge_alpha,
@@ -614,8 +636,8 @@ class UniDECClassifier(
         """Train one more epoch, on further rows.
 
         The label features stay as they are, as does what the rows of the first call
-        told of the scale of X. The learning rate rises and falls within the call. No
-        checkpoint is kept.
+        told of the scale of X, and the rows that vote: those of `fit`, or none. The
+        learning rate rises and falls within the call. No checkpoint is kept.
 
         Parameters
         ----------
@@ -643,6 +665,7 @@ class UniDECClassifier(
                 goes_on=not is_first,
                 max_epochs=1,
                 seen=(0, 0) if is_first else self._seen,
+                is_whole=False,
             )
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         return self

@@ -54,7 +54,7 @@ def test_ranks_by_the_weighted_sum(problem, dial):
     indices, probabilities = ranker.rank(queries, 5, dial)
     scores = scores_written_out(problem, queries, dial)
     np.testing.assert_array_equal(indices, np.argsort(-scores, axis=1)[:, :5])
-    slope, intercept = ranker.calibrated[1]
+    slope, intercept, _ = ranker.calibrated[1]
     expected = expit(slope * -np.sort(-scores, axis=1)[:, :5] + intercept)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-3, atol=1e-6)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from skxmc._codes import code_digits
 from skxmc._dual_ranking import N_CALIBRATED
+from skxmc._neighbor_votes import N_NEIGHBORS, SHARPENING
 from skxmc.export._encoders import array_of
 
 # Logit of a code that no label has. Finite: a group of nothing else stays a number.
@@ -24,7 +25,9 @@ def add_dual_ranking(graph, z, f, ranker, dial, k):
     bias = keys[:, -3:] @ np.array([share, 1, dial.popularity], dtype=np.float32)
     rows = graph.add("Concat", z, f, axis=1)
     scores = graph.linear(rows, weight.astype(np.float32), bias)
-    slope, intercept = ranker._calibration(dial)
+    slope, intercept, vote_weight = ranker._calibration(dial)
+    if vote_weight:
+        scores = _add_votes(graph, f, scores, ranker.votes, vote_weight)
     n_ranked = min(max(k, N_CALIBRATED), len(keys)) if ranker.is_exclusive else k
     best, labels = graph.topk(scores, n_ranked)
     scaled = graph.add("Mul", best, float(slope))
@@ -36,6 +39,39 @@ def add_dual_ranking(graph, z, f, ranker, dial, k):
     counted = graph.add("Slice", p, [0], [N_CALIBRATED], [1])
     p = graph.add("Div", p, graph.add("ReduceSum", counted, [1], keepdims=1))
     return [graph.add("Slice", part, [0], [k], [1]) for part in (p, labels)]
+
+
+def _add_votes(graph, f, scores, votes, weight):
+    """Add what `NeighborVotes` count to the scores of all labels, exactly."""
+    keys, store = votes.index.keys[:], votes.store
+    sets, (n_keys, n_components) = store.sets, keys.shape
+    n_labels, n_neighbors = sets.shape[1], min(N_NEIGHBORS, n_keys)
+    codes = graph.add("Slice", f, [-n_components], [2**31], [1])
+    codes = graph.unit_length(codes, np.finfo(np.float32).tiny)
+    products = graph.linear(codes, keys, np.zeros(n_keys, dtype=np.float32))
+    best, places = graph.topk(products, n_neighbors)
+    best = graph.add("Relu", best)
+    top = graph.add("Slice", best, [0], [1], [1])
+    is_near = graph.add("Greater", top, 0.0)
+    relative = graph.add("Div", best, graph.add("Where", is_near, top, 1.0))
+    relative = graph.add("Where", is_near, relative, 1.0)
+    power = graph.add("Pow", relative, SHARPENING)
+    total = graph.add("ReduceSum", power, [1], keepdims=1)
+    shares = graph.add("Mul", graph.add("Div", power, total), float(weight))
+    # Labels of each key, filled up by one that does not exist.
+    lengths = np.diff(sets.indptr)
+    labels = np.full((sets.shape[0], max(1, lengths.max())), n_labels)
+    labels[np.arange(labels.shape[1]) < lengths[:, None]] = sets.indices
+    sizes = [0, n_neighbors * labels.shape[1]]
+    found = graph.add("Gather", labels[store.set_of_key], places)
+    ones = np.ones((1, 1, labels.shape[1]), dtype=np.float32)
+    shares = graph.add("Mul", graph.add("Unsqueeze", shares, [2]), ones)
+    found, shares = (graph.add("Reshape", part, sizes) for part in (found, shares))
+    longer = graph.add("Pad", scores, [0, 0, 0, 1])
+    longer = graph.add(
+        "ScatterElements", longer, found, shares, axis=1, reduction="add"
+    )
+    return graph.add("Slice", longer, [0], [n_labels], [1])
 
 
 def add_linear_ranking(graph, codes, decoder, k):

@@ -1,0 +1,120 @@
+"""Votes of the training rows nearest to a row, beside scores of a model's own."""
+
+import copy
+
+import numpy as np
+import scipy.sparse as sp
+
+from skxmc._neighbors import NeighborIndex
+from skxmc._pairs import holds_labels
+from skxmc._recovery import neighbor_weights, vote
+from skxmc._topk import topk_csr
+
+# As in `DECLAREClassifier`: these decide little.
+N_NEIGHBORS, SHARPENING = 50, 24.0
+
+
+class NeighborVotes:
+    """Training rows by codes of what a linear map predicts of their labels.
+
+    Networks that are sure of the rows they have seen say little of how far to trust
+    them; of the rows nearest to another one, the labels tell what is usual there.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Label sets of the training rows, a key for each row that has labels.
+    codes : ndarray of shape (n_keys, n_components), float32
+        Codes of these rows; taken over.
+    kind : {"auto", "exact", "ivf", "hnsw"}
+        How to search, see `NeighborIndex`.
+    """
+
+    def __init__(self, store, codes, kind):
+        self.store = store
+        self.index = NeighborIndex(
+            codes, similarity="cosine", kind=kind, n_neighbors=N_NEIGHBORS
+        )
+
+    @property
+    def n_components(self):
+        """Length of a code."""
+        return self.index.keys.shape[1]
+
+    def count(self, codes, device=None, *, own_rows=None):
+        """Return the weighted share of the nearest rows that have each label.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_rows, n_components), float32
+        device : torch.device or None, default=None
+            Where to search, see `NeighborIndex`.
+        own_rows : ndarray of shape (n_rows,), int, or None, default=None
+            Training rows that the codes are of, which have no vote for themselves.
+
+        Returns
+        -------
+        votes : csr_array of shape (n_rows, n_labels), float32
+        """
+        store, spare = self.store, 0 if own_rows is None else 1
+        n_keys = min(N_NEIGHBORS + spare, len(store.key_rows))
+        keys, similarities = self.index.search(codes, n_keys, device)
+        if own_rows is not None:
+            is_own = store.key_rows[keys] == own_rows[:, None]
+            similarities = np.where(is_own, -np.inf, similarities)
+        weights = neighbor_weights(similarities, SHARPENING)
+        return vote(store.sets, np.where(keys < 0, -1, store.set_of_key[keys]), weights)
+
+    def extended(self, n_labels):
+        """Return the same of more labels, for which no row votes."""
+        longer = copy.copy(self)
+        longer.store = copy.copy(self.store)
+        sets, new = self.store.sets, np.arange(self.store.sets.shape[1], n_labels)
+        longer.store.sets = widened(sets, n_labels)
+        by_frequency = self.store.by_frequency
+        longer.store.by_frequency = np.append(by_frequency, new).astype(np.int32)
+        return longer
+
+    def compressed(self, storage):
+        """Return the same with codes in fewer bits."""
+        small = copy.copy(self)
+        small.index = self.index.compressed(storage)
+        return small
+
+
+def widened(Y, n_labels):
+    """Return a CSR matrix with empty columns added, to `n_labels`."""
+    return sp.csr_array((Y.data, Y.indices, Y.indptr), shape=(Y.shape[0], n_labels))
+
+
+def add_votes(indices, scores, votes, voted_scores, k):
+    """Rank by scores to which votes are added.
+
+    A label without a vote is among the k best of all only if it is among the k best
+    by score alone; so these, and those with votes, are enough to know.
+
+    Parameters
+    ----------
+    indices, scores : ndarrays of shape (n_rows, k)
+        The best labels by score alone; -1 for none.
+    votes : csr_array of shape (n_rows, n_labels), float32
+    voted_scores : ndarray of shape (votes.nnz,), float32
+        Scores of the labels that have votes, with what the votes add.
+    k : int
+
+    Returns
+    -------
+    indices, scores : ndarrays of shape (n_rows, k)
+        The best of all, ties by lowest index; -1 and -inf for none.
+    """
+    n_rows = len(indices)
+    others = (indices >= 0) & ~holds_labels(votes, indices)
+    lengths = np.diff(votes.indptr)
+    rows = np.repeat(np.arange(n_rows), lengths)
+    rows = np.concatenate([rows, np.repeat(np.arange(n_rows), others.sum(axis=1))])
+    labels = np.concatenate([votes.indices, indices[others]])
+    order = np.lexsort((labels, rows))
+    total = np.concatenate([voted_scores, scores[others]]).astype(np.float32)
+    indptr = np.append(0, np.cumsum(lengths + others.sum(axis=1)))
+    parts = total[order], labels[order], indptr
+    return topk_csr(sp.csr_array(parts, shape=votes.shape), k)

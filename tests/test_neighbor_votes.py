@@ -1,0 +1,183 @@
+"""Votes of nearest rows beside a model's scores, against all scores written out."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skxmc import UniDECClassifier
+from skxmc._dual_ranking import Dial, DualRanker, make_queries
+from skxmc._neighbor_votes import NeighborVotes, add_votes
+from skxmc._recovery import LabelStore
+from skxmc._topk import topk_dense
+from skxmc.datasets import make_xmc_classification
+
+SIZE, N_FEATURES, N_CODES, N_LABELS = 4, 7, 3, 130
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([0.0, 0.3, 0.9]))
+def test_the_best_of_all_are_among_the_best_by_score_and_the_voted(seed, k, density):
+    rng = np.random.default_rng(seed)
+    # Whole numbers: ties are frequent, and sums are exact.
+    scores = rng.integers(-6, 6, size=(5, 12)).astype(np.float32)
+    votes = rng.integers(1, 9, size=(5, 12)) * (rng.random((5, 12)) < density)
+    votes = sp.csr_array(votes.astype(np.float32))
+    rows = np.repeat(np.arange(5), np.diff(votes.indptr))
+    voted = scores[rows, votes.indices] + votes.data
+    found = add_votes(*topk_dense(scores, k), votes, voted, k)
+    for a, b in zip(found, topk_dense(scores + votes.toarray(), k), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_an_approximate_search_does_not_find_is_no_label():
+    votes = sp.csr_array(np.array([[0, 0, 2, 0]], dtype=np.float32))
+    indices = np.array([[1, -1, -1]])
+    scores = np.array([[0.5, -np.inf, -np.inf]], dtype=np.float32)
+    found = add_votes(indices, scores, votes, np.array([3.0], dtype=np.float32), 3)
+    np.testing.assert_array_equal(found[0], [[2, 1, -1]])
+    np.testing.assert_array_equal(found[1], [[3, 0.5, -np.inf]])
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    Y = sp.csr_array((rng.random((90, N_LABELS)) < 0.03).astype(np.float32))
+    codes = rng.normal(size=(90, N_CODES)).astype(np.float32)
+    return codes, Y
+
+
+def make_votes(codes, Y, kind="exact"):
+    store = LabelStore(Y, key_per_set=False)
+    return NeighborVotes(store, codes[store.key_rows], kind)
+
+
+def votes_written_out(codes, Y, queries, own_rows=None):
+    keys = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    cosines = queries @ keys.T / np.linalg.norm(queries, axis=1, keepdims=True)
+    cosines[:, np.diff(Y.indptr) == 0] = -np.inf  # rows without labels
+    if own_rows is not None:
+        cosines[np.arange(len(queries)), own_rows] = -np.inf
+    lowest = -np.sort(-cosines, axis=1)[:, [49]]
+    weights = np.where(cosines >= lowest, np.maximum(cosines, 0), 0) ** 24
+    return (weights / weights.sum(axis=1, keepdims=True)) @ Y.toarray()
+
+
+@pytest.mark.parametrize("own_rows", [None, np.arange(0, 40)])
+def test_votes_are_shares_of_the_nearest_rows(rows, own_rows):
+    codes, Y = rows
+    found = make_votes(codes.copy(), Y).count(codes[:40].copy(), own_rows=own_rows)
+    expected = votes_written_out(codes, Y, codes[:40], own_rows)
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-5)
+    # A row that has a label of its own votes for it, unless it is told not to.
+    own = found.multiply(Y[:40]).sum() / found.sum()
+    assert own > 0.3 if own_rows is None else own < 0.1
+
+
+def test_the_only_row_has_no_vote_for_itself():
+    Y = sp.csr_array(np.ones((1, 2), dtype=np.float32))
+    votes = make_votes(np.ones((1, 3), dtype=np.float32), Y)
+    codes = np.ones((1, 3), dtype=np.float32)
+    np.testing.assert_allclose(votes.count(codes).toarray(), [[1, 1]])
+    assert votes.count(codes, own_rows=np.array([0])).sum() == 0
+
+
+def make_ranker(rows, dial, *, is_exclusive=False):
+    codes, Y = rows
+    rng = np.random.default_rng(1)
+    keys = rng.normal(size=(N_LABELS, SIZE + N_FEATURES + 3)).astype(np.float32)
+    outputs = rng.normal(size=(60, SIZE + N_FEATURES)).astype(np.float32)
+    # True are the labels of high scores, now and then: a calibration that says much.
+    scores = make_queries(outputs, SIZE, 2.0, dial) @ keys.T
+    noise = rng.logistic(size=scores.shape)
+    truth = sp.csr_array((scores + noise > 5).astype(np.float32))
+    votes = make_votes(codes.copy(), Y)
+    sample = votes.count(outputs[:, -N_CODES:])
+    return DualRanker(
+        *(keys, SIZE, 2.0, is_exclusive, "exact", outputs, truth, dial, votes, sample)
+    )
+
+
+@pytest.mark.parametrize("is_exclusive", [False, True])
+def test_log_odds_of_a_label_rise_with_its_votes(rows, is_exclusive):
+    dial, plain = Dial(0.3, 0.1, 2.0), Dial(0.3, 0.1, 0.0)
+    ranker = make_ranker(rows, dial, is_exclusive=is_exclusive)
+    queries = np.random.default_rng(2).normal(size=(30, SIZE + N_FEATURES))
+    queries = queries.astype(np.float32)
+    every, scores = ranker._search(queries, N_LABELS, plain)
+    dense = np.take_along_axis(scores, np.argsort(every, axis=1), axis=1)
+    slope = ranker._calibrate(plain)[0]
+    assert slope > 0.2
+    votes = votes_written_out(*rows, queries[:, -N_CODES:])
+    total = dense + 2.0 / slope * votes
+    for k in (1, 5, N_LABELS):
+        indices, probabilities = ranker.rank(queries, k, dial)
+        best = np.take_along_axis(total, indices, axis=1)
+        np.testing.assert_allclose(best, -np.sort(-total, axis=1)[:, :k], atol=1e-4)
+        assert (np.diff(probabilities, axis=1) <= 0).all()
+    by_label = [ranker.score_label(queries, label, dial) for label in range(N_LABELS)]
+    by_label = np.take_along_axis(np.array(by_label).T, indices, axis=1)
+    np.testing.assert_allclose(by_label, probabilities, rtol=1e-4, atol=1e-6)
+    assert (ranker.rank(queries, 5, plain)[0] != indices[:, :5]).any()
+
+
+def test_new_labels_have_no_votes_and_the_others_keep_theirs(rows):
+    dial = Dial(0.3, 0.0, 2.0)
+    ranker = make_ranker(rows, dial)
+    new = np.zeros((2, SIZE + N_FEATURES), dtype=np.float32)
+    more = ranker.extended(new, bonus=-100.0)
+    queries = ranker.outputs[:20]
+    np.testing.assert_array_equal(
+        ranker.rank(queries, 9, dial)[0], more.rank(queries, 9, dial)[0]
+    )
+    assert more.votes.count(queries[:, -N_CODES:]).shape == (20, N_LABELS + 2)
+    assert ranker.votes.store.sets.shape[1] == N_LABELS
+
+
+@pytest.fixture(scope="module")
+def problem():
+    X, Y = make_xmc_classification(900, 300, 60, random_state=0)
+    return X[:700], Y[:700], X[700:], Y[700:]
+
+
+def fit(problem, **params):
+    return UniDECClassifier(max_epochs=4, random_state=0, **params).fit(*problem[:2])
+
+
+def test_a_weight_of_0_after_the_fit_is_one_before_it(problem):
+    X = problem[2]
+    turned, never = fit(problem), fit(problem, neighbor_weight=0)
+    voted = turned.predict_topk(X, k=5)
+    turned.set_params(neighbor_weight=0)
+    for a, b in zip(
+        turned.predict_topk(X, k=5), never.predict_topk(X, k=5), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert (voted[0] != turned.predict_topk(X, k=5)[0]).any()
+    assert never._ranker.votes is None
+
+
+@pytest.mark.parametrize("params", [{"ridge_alpha": None}, {"neighbor_weight": 0}])
+def test_without_linear_features_or_weight_rows_are_not_kept(problem, params):
+    model = fit(problem, **params)
+    assert model._ranker.votes is None
+    assert model.predict_topk(problem[2], k=3)[0].shape == (200, 3)
+
+
+def test_partial_fit_keeps_the_rows_of_fit_and_no_others(problem):
+    X, Y = problem[:2]
+    assert UniDECClassifier(random_state=0).partial_fit(X, Y)._ranker.votes is None
+    model = fit(problem)
+    before = model._ranker.votes
+    model.partial_fit(X[:300], Y[:300])
+    assert model._ranker.votes is before
+    assert model.fit(X, Y)._ranker.votes is not before
+
+
+def test_rows_are_kept_in_as_few_bits_as_all_else(problem):
+    model = fit(problem)
+    small = model.compress("int8")
+    found = small.predict_topk(problem[2], k=1)[0]
+    assert (found == model.predict_topk(problem[2], k=1)[0]).mean() > 0.95
+    assert 3 * small._ranker.votes.index.n_bytes < model._ranker.votes.index.n_bytes
