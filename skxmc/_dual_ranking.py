@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from skxmc._calibration import fit_sigmoid, fit_temperature, sigmoid
-from skxmc._neighbor_votes import add_votes, widened
+from skxmc._neighbor_votes import widened
 from skxmc._neighbors import NeighborIndex
 from skxmc._pairs import holds_labels
 from skxmc._stored import StoredRows
@@ -203,9 +203,8 @@ class DualRanker:
         slope, intercept, weight = self._calibration(dial)
         n_searched = min(max(k, N_CALIBRATED), len(self.keys))
         n_searched = n_searched if self.is_exclusive else k
-        votes = self._count(outputs, device) if weight else None
-        found = self._search(outputs, n_searched, dial, device, votes, weight)
-        indices, scores = found
+        votes = self._weigh_votes(outputs, weight, device)
+        indices, scores = self._search(outputs, n_searched, dial, device, votes)
         if self.is_exclusive:
             log_p = slope * scores
             log_p -= log_p[:, :1]
@@ -219,14 +218,14 @@ class DualRanker:
         """Score one label as `rank` does: probabilities of shape (n_rows,)."""
         slope, intercept, weight = self._calibration(dial)
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        scores, votes = self.index.score(queries, label), None
-        if weight:
-            votes = self._count(outputs)
-            scores += weight * votes[:, [label]].toarray()[:, 0]
+        scores = self.index.score(queries, label)
+        votes = self._weigh_votes(outputs, weight)
+        if votes is not None:
+            scores += votes[:, [label]].toarray()[:, 0]
         if not self.is_exclusive:
             return sigmoid(scores, slope, intercept)
         n_best = min(N_CALIBRATED, len(self.keys))
-        best = self._search(outputs, n_best, dial, votes=votes, weight=weight)[1]
+        best = self._search(outputs, n_best, dial, votes=votes)[1]
         log_p = slope * scores - logsumexp(slope * best, axis=1)
         return np.exp(np.minimum(log_p, 0)).astype(np.float32)
 
@@ -238,19 +237,16 @@ class DualRanker:
         # Of models stored before there were votes, no weight.
         return (*calibrated[1], 0.0)[:3]
 
-    def _count(self, outputs, device=None):
-        """Return the votes of the training rows nearest to each row."""
-        return self.votes.count(outputs[:, -self.votes.n_components :], device)
+    def _weigh_votes(self, outputs, weight, device=None):
+        """Return what the training rows nearest to each row add to scores, or None."""
+        if not weight:
+            return None
+        codes = outputs[:, -self.votes.n_components :]
+        return self.votes.count(codes, device) * np.float32(weight)
 
-    def _search(self, outputs, k, dial, device=None, votes=None, weight=0.0):
+    def _search(self, outputs, k, dial, device=None, votes=None):
         queries = make_queries(outputs, self.embedding_size, self.scale, dial)
-        indices, scores = self.index.search(queries, k, device)
-        if votes is None:
-            return indices, scores
-        rows = np.repeat(np.arange(len(queries)), np.diff(votes.indptr))
-        voted = self.index.score_pairs(queries, rows, votes.indices)
-        voted += np.float32(weight) * votes.data
-        return add_votes(indices, scores, votes, voted, k)
+        return self.index.search(queries, k, device, added=votes)
 
     def _calibrate(self, dial):
         """Return what makes probabilities of scores: slope, intercept, weight of votes.
@@ -261,12 +257,12 @@ class DualRanker:
         if self.votes is None or dial.neighbor_weight == 0:
             return slope, intercept, 0.0
         weight = dial.neighbor_weight / max(slope, _MIN_SLOPE)
-        return (*self._fit_calibration(dial, self.sample_votes, weight), weight)
+        votes = self.sample_votes * np.float32(weight)
+        return (*self._fit_calibration(dial, votes), weight)
 
-    def _fit_calibration(self, dial, votes=None, weight=0.0):
+    def _fit_calibration(self, dial, votes=None):
         k = min(N_CALIBRATED, len(self.keys))
-        found = self._search(self.outputs[:], k, dial, votes=votes, weight=weight)
-        indices, scores = found
+        indices, scores = self._search(self.outputs[:], k, dial, votes=votes)
         truth, found = holds_labels(self.truth, indices), indices >= 0
         if self.is_exclusive:
             return fit_temperature(scores, truth), 0.0

@@ -6,9 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._neighbors import NeighborIndex
-from skxmc._pairs import holds_labels
 from skxmc._recovery import neighbor_weights, vote
-from skxmc._topk import topk_csr
 
 # As in `DECLAREClassifier`: these decide little.
 N_NEIGHBORS, SHARPENING = 50, 24.0
@@ -85,36 +83,3 @@ class NeighborVotes:
 def widened(Y, n_labels):
     """Return a CSR matrix with empty columns added, to `n_labels`."""
     return sp.csr_array((Y.data, Y.indices, Y.indptr), shape=(Y.shape[0], n_labels))
-
-
-def add_votes(indices, scores, votes, voted_scores, k):
-    """Rank by scores to which votes are added.
-
-    A label without a vote is among the k best of all only if it is among the k best
-    by score alone; so these, and those with votes, are enough to know.
-
-    Parameters
-    ----------
-    indices, scores : ndarrays of shape (n_rows, k)
-        The best labels by score alone; -1 for none.
-    votes : csr_array of shape (n_rows, n_labels), float32
-    voted_scores : ndarray of shape (votes.nnz,), float32
-        Scores of the labels that have votes, with what the votes add.
-    k : int
-
-    Returns
-    -------
-    indices, scores : ndarrays of shape (n_rows, k)
-        The best of all, ties by lowest index; -1 and -inf for none.
-    """
-    n_rows = len(indices)
-    others = (indices >= 0) & ~holds_labels(votes, indices)
-    lengths = np.diff(votes.indptr)
-    rows = np.repeat(np.arange(n_rows), lengths)
-    rows = np.concatenate([rows, np.repeat(np.arange(n_rows), others.sum(axis=1))])
-    labels = np.concatenate([votes.indices, indices[others]])
-    order = np.lexsort((labels, rows))
-    total = np.concatenate([voted_scores, scores[others]]).astype(np.float32)
-    indptr = np.append(0, np.cumsum(lengths + others.sum(axis=1)))
-    parts = total[order], labels[order], indptr
-    return topk_csr(sp.csr_array(parts, shape=votes.shape), k)

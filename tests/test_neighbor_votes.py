@@ -3,41 +3,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from skxmc import UniDECClassifier
 from skxmc._dual_ranking import Dial, DualRanker, make_queries
-from skxmc._neighbor_votes import NeighborVotes, add_votes
+from skxmc._neighbor_votes import NeighborVotes
 from skxmc._recovery import LabelStore
-from skxmc._topk import topk_dense
 from skxmc.datasets import make_xmc_classification
 
 SIZE, N_FEATURES, N_CODES, N_LABELS = 4, 7, 3, 130
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([0.0, 0.3, 0.9]))
-def test_the_best_of_all_are_among_the_best_by_score_and_the_voted(seed, k, density):
-    rng = np.random.default_rng(seed)
-    # Whole numbers: ties are frequent, and sums are exact.
-    scores = rng.integers(-6, 6, size=(5, 12)).astype(np.float32)
-    votes = rng.integers(1, 9, size=(5, 12)) * (rng.random((5, 12)) < density)
-    votes = sp.csr_array(votes.astype(np.float32))
-    rows = np.repeat(np.arange(5), np.diff(votes.indptr))
-    voted = scores[rows, votes.indices] + votes.data
-    found = add_votes(*topk_dense(scores, k), votes, voted, k)
-    for a, b in zip(found, topk_dense(scores + votes.toarray(), k), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_what_an_approximate_search_does_not_find_is_no_label():
-    votes = sp.csr_array(np.array([[0, 0, 2, 0]], dtype=np.float32))
-    indices = np.array([[1, -1, -1]])
-    scores = np.array([[0.5, -np.inf, -np.inf]], dtype=np.float32)
-    found = add_votes(indices, scores, votes, np.array([3.0], dtype=np.float32), 3)
-    np.testing.assert_array_equal(found[0], [[2, 1, -1]])
-    np.testing.assert_array_equal(found[1], [[3, 0.5, -np.inf]])
 
 
 @pytest.fixture

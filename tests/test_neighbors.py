@@ -68,6 +68,54 @@ def test_exact_search_sorts_all_keys(n_keys, k, block_keys, monkeypatch):
     np.testing.assert_array_equal(scores, np.take_along_axis(products, indices, axis=1))
 
 
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("block_keys", [7, 10_000])
+@pytest.mark.parametrize("n_queries", [1, 9])
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("storage", [None, "int4"])
+def test_what_is_added_to_products_counts(
+    n_queries, density, block_keys, storage, monkeypatch
+):
+    monkeypatch.setattr(_exact, "_BLOCK_KEYS", block_keys)
+    monkeypatch.setattr(_exact, "_BLOCK_SCORES", 1)
+    rng = np.random.default_rng(2)
+    queries, index = whole_vectors(n_queries, seed=1), make(whole_vectors(31), "exact")
+    if storage is not None:
+        index = index.compressed(storage)
+    added = rng.integers(1, 9, size=(n_queries, 31)).astype(np.float32)
+    added *= rng.random((n_queries, 31)) < density
+    every, products = index.search(queries, 31)
+    total = added + np.take_along_axis(products, np.argsort(every, axis=1), axis=1)
+    for k in (1, 8, 31):
+        indices, scores = index.search(queries, k, added=sp.csr_array(added))
+        assert indices.tolist() == sorted_neighbors(total, k)
+        expected = np.take_along_axis(total, indices, axis=1)
+        np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("kind", FAISS)
+def test_approximate_search_counts_what_is_added(kind):
+    keys, added = clustered(), np.zeros((20, 2500), dtype=np.float32)
+    added[np.arange(20), np.arange(20)] = 1000  # whatever their products
+    added[:, 30] = 500
+    index, queries = make(keys, kind), clustered(seed=1)[:20]
+    indices, scores = index.search(queries, 5, added=sp.csr_array(added))
+    assert indices[:, :2].tolist() == [[row, 30] for row in range(20)]
+    expected = np.take_along_axis(queries @ keys.T + added, indices, axis=1)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    np.testing.assert_array_equal(indices[:, 2:], index.search(queries, 3)[0])
+
+
+def test_what_an_approximate_search_does_not_find_is_no_key():
+    keys = np.array([[0], [1], [2], [3]], dtype=np.float32)
+    added = sp.csr_array(np.array([[0, 0, 2, 0]], dtype=np.float32))
+    indices = np.array([[1, -1, -1]])
+    scores = np.array([[1, -np.inf, -np.inf]], dtype=np.float32)
+    found = _exact.raise_pairs(indices, scores, keys[[1]], keys, added)
+    np.testing.assert_array_equal(found[0], [[2, 1, -1]])
+    np.testing.assert_array_equal(found[1], [[4, 1, -np.inf]])
+
+
 def test_a_flag_that_the_product_raises_is_no_warning():
     # OpenBLAS raises it at times, and nothing but infinity does so each time.
     query = np.array([[np.inf, 1.0]], dtype=np.float32)

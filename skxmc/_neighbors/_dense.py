@@ -8,6 +8,7 @@ from skxmc._neighbors import _faiss
 from skxmc._neighbors._exact import (
     largest_norm,
     normalize_rows,
+    raise_pairs,
     score_pairs,
     search_exact,
 )
@@ -64,7 +65,7 @@ class NeighborIndex:
                 queries = normalize_rows(queries)
             self.recall_ = _faiss.tune(self.index, self.keys, queries, n_neighbors)
 
-    def search(self, queries, k, device=None):
+    def search(self, queries, k, device=None, *, added=None):
         """Find the `k` most similar keys of each query.
 
         Parameters
@@ -76,6 +77,8 @@ class NeighborIndex:
         device : torch.device or None, default=None
             Where to look for candidates, if exact and if the keys have room there. They
             stay there for the next search.
+        added : csr_array of shape (n_queries, n_keys), float32, or None, default=None
+            What is added to some similarities, for "dot"; not negative.
 
         Returns
         -------
@@ -90,9 +93,15 @@ class NeighborIndex:
         if self.index is None:
             self._on_device = keys = keys_on(device, self.keys, self._on_device)
             return search_exact(
-                queries, self.keys, k, max_norm=self.max_norm, on_device=keys
+                *(queries, self.keys, k),
+                max_norm=self.max_norm,
+                on_device=keys,
+                added=added,
             )
-        return _faiss.search(self.index, queries, k)
+        found = _faiss.search(self.index, queries, k)
+        return (
+            found if added is None else raise_pairs(*found, queries, self.keys, added)
+        )
 
     def score(self, queries, number):
         """Score one key as `search` does, for "dot": (n_queries,), float32."""

@@ -1,6 +1,9 @@
 """Exact search for the keys of largest inner product, and the norms that it needs."""
 
+from itertools import repeat
+
 import numpy as np
+import scipy.sparse as sp
 
 from skxmc._blocks import ROWS_AT_ONCE, row_blocks, searched_rows
 from skxmc._nn import (
@@ -9,9 +12,9 @@ from skxmc._nn import (
     steady_products,
     whole_products,
 )
-from skxmc._pairs import pair_products
+from skxmc._pairs import holds_labels, pair_products
 from skxmc._stored import chunks
-from skxmc._topk import topk_dense
+from skxmc._topk import topk_csr, topk_dense
 
 # Keys compared at once: 256 queries x 16384 float32 scores are 16 MiB. With fewer
 # queries more keys are, but for those that are unpacked for it.
@@ -23,7 +26,7 @@ _FEW_KEYS, _FEW_QUERIES = 8192, 32
 _N_SPARE = 64
 
 
-def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
+def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None):
     """Rank keys by inner product, exactly, and the same way in every batch.
 
     A query has the same answer bit for bit whatever it is searched together with, ties
@@ -44,13 +47,15 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
         Largest norm of a key, computed if not known.
     on_device : DeviceKeys or None, default=None
         The same keys on a GPU, which then finds the candidates.
+    added : csr_array of shape (n_queries, n_keys), float32, or None, default=None
+        What is added to the inner products of some pairs; not negative.
 
     Returns
     -------
     indices : ndarray of shape (n_queries, k), intp
         Best first, ties by lowest index.
     scores : ndarray of shape (n_queries, k), float32
-        Their inner products.
+        Their inner products, with what is added.
     """
     search, size = _search_twice, searched_rows(on_device and on_device.device)
     if has_whole_numbers(keys):
@@ -59,12 +64,58 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None):
         search = _search_one if len(queries) == 1 else _search_once
     if max_norm is None and search is not _search_once:
         max_norm = largest_norm(keys)
-    blocks = [
-        search(block, keys, k, max_norm, on_device)
-        for block in row_blocks(queries, size)
-    ]
+    if search is _search_twice:
+        blocks = [
+            _search_twice(block, keys, k, max_norm, on_device)
+            for block in row_blocks(queries, size)
+        ]
+        found = _concatenate(blocks)
+        return found if added is None else raise_pairs(*found, queries, keys, added)
+    parts = repeat(None) if added is None else row_blocks(added, size)
+    blocks = row_blocks(queries, size)
+    return _concatenate(
+        # As many of both, or of one without end.
+        [search(a, keys, k, max_norm, b) for a, b in zip(blocks, parts, strict=False)]
+    )
+
+
+def _concatenate(blocks):
     indices, scores = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(scores)
+
+
+def raise_pairs(indices, scores, queries, keys, added):
+    """Rank keys that were found by inner product anew, with what is added to some.
+
+    A key without is among the best of all only if it is among the best by inner product
+    alone; so these, and those with, are enough to know.
+
+    Parameters
+    ----------
+    indices, scores : ndarrays of shape (n_queries, k)
+        The best keys by inner product; -1 for none.
+    queries, keys, added
+        See `search_exact`.
+
+    Returns
+    -------
+    indices, scores : ndarrays of shape (n_queries, k)
+        Best first, ties by lowest index; -1 and -inf for none.
+    """
+    rows = _rows_of(added)
+    raised = score_pairs(queries, rows, keys, added.indices) + added.data
+    is_other = (indices >= 0) & ~holds_labels(added, indices)
+    rows = np.concatenate([rows, np.nonzero(is_other)[0]])
+    numbers = np.concatenate([added.indices, indices[is_other]])
+    total = np.concatenate([raised, scores[is_other]])
+    order = np.lexsort((numbers, rows))
+    ends = np.cumsum(np.bincount(rows, minlength=len(indices)))
+    parts = total[order], numbers[order], np.append(0, ends)
+    return topk_csr(sp.csr_array(parts, shape=added.shape), indices.shape[1])
+
+
+def _rows_of(added):
+    return np.repeat(np.arange(added.shape[0]), np.diff(added.indptr))
 
 
 def score_pairs(queries, rows, keys, numbers):
@@ -101,21 +152,26 @@ def score_pairs(queries, rows, keys, numbers):
     return products
 
 
-def _search_once(queries, keys, k, max_norm, on_device):
+def _search_once(queries, keys, k, max_norm, added):
     """Rank by products that round alike, which are the answer."""
-    return _rank(queries, keys, k, steady_products)
+    return _rank(queries, keys, k, steady_products, added)
 
 
-def _search_one(query, keys, k, max_norm, on_device):
+def _search_one(query, keys, k, max_norm, added):
     """Rank for one query as `_search_once` does, by the fewest operations."""
     rough = _products(query, keys, 0, len(keys), _multiply)[0]
+    if added is not None:
+        rough[added.indices] += added.data
     cut = len(rough) - k
     goal = np.partition(rough, cut)[cut] - _slack(query, max_norm)[0]
     close = np.flatnonzero(rough >= goal)
     if 2 * len(close) > len(keys):
-        return _rank(query, keys, k, steady_products)
+        return _rank(query, keys, k, steady_products, added)
     twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
-    order, scores = topk_dense(steady_products(twice, keys[close])[:1], k)
+    products = steady_products(twice, keys[close])[:1]
+    if added is not None:
+        products += added[:, close].toarray()
+    order, scores = topk_dense(products, k)
     return close[order], scores
 
 
@@ -149,14 +205,26 @@ def _slack(queries, max_norm):
     return 2 * rounding * np.sqrt(_square_norms(queries))
 
 
-def _rank(queries, keys, k, multiply):
+def _rank(queries, keys, k, multiply, added=None):
     """Rank by matrix products, a block of keys at a time."""
     best, size = Ranking(len(queries)), _BLOCK_KEYS
     if isinstance(keys, np.ndarray):
         size = max(size, _BLOCK_SCORES // max(1, len(queries)))
     for start in range(0, len(keys), size):
-        best.merge(_products(queries, keys, start, start + size, multiply), start, k)
+        products = _products(queries, keys, start, start + size, multiply)
+        if added is not None:
+            _raise(products, added, start)
+        best.merge(products, start, k)
     return best.indices, best.scores
+
+
+def _raise(products, added, start):
+    """Add to the products with keys from `start` on, in place."""
+    rows, columns, values = _rows_of(added), added.indices - start, added.data
+    if products.shape[1] < added.shape[1]:
+        is_here = (columns >= 0) & (columns < products.shape[1])
+        rows, columns, values = rows[is_here], columns[is_here], values[is_here]
+    products[rows, columns] += values
 
 
 def _products(queries, keys, start, stop, multiply):
