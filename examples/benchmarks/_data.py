@@ -54,9 +54,8 @@ def _read_stdlib():
     return X, train.target, X_test, test.target
 
 
-def held_out_rows(n_samples, is_grouped):
-    """Draw a fifth of the rows, at random or in blocks of 100."""
-    size = 100 if is_grouped else 1
+def held_out_rows(n_samples, size=1):
+    """Draw a fifth of the rows, in blocks of so many that stand side by side."""
     blocks = np.random.default_rng(0).permutation(n_samples // size)
     return (blocks[: len(blocks) // 5, None] * size + np.arange(size)).ravel()
 

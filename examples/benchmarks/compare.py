@@ -68,6 +68,9 @@ ENTRIES = {
     ),
     "UniDEC": Entry("unidec", {}),
     "UniDEC, 4 bits": Entry("unidec", {"storage": "int4"}),
+    "UniDEC, 4 bits, no votes": Entry(
+        "unidec", {"storage": "int4", "neighbor_weight": 0}
+    ),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
     "UniDEC, label texts, dial to the tail": Entry(
         "unidec", {"label_texts": True} | FOR_THE_TAIL

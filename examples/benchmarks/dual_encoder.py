@@ -176,7 +176,7 @@ def compare_pool_terms():
     ):
         data = load(name)
         X, Y = map(as_csr, data[:2])
-        held_out = held_out_rows(X.shape[0], is_grouped)
+        held_out = held_out_rows(X.shape[0], 100 if is_grouped else 1)
         train = np.delete(np.arange(X.shape[0]), held_out)
         for factor in (0.0, _dual_ranking._POOL_FACTOR):
             with mock.patch.object(_dual_ranking, "_POOL_FACTOR", factor):
@@ -197,7 +197,7 @@ def compare_weights():
         ("clinc150", False),
     ):
         X, Y, *_ = map(as_csr, load(name))
-        held_out = held_out_rows(X.shape[0], is_grouped)
+        held_out = held_out_rows(X.shape[0], 100 if is_grouped else 1)
         train = np.delete(np.arange(X.shape[0]), held_out)
         model, _ = fit(X[train], Y[train], texts_of_labels(name, X))
         for weight, popularity in dials:

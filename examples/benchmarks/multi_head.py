@@ -226,7 +226,7 @@ def compare_machines():
     for name in ("debian-depends", "delicious"):
         X, Y, *_ = load(name)
         for is_grouped in (True, False):
-            held_out = held_out_rows(X.shape[0], is_grouped)
+            held_out = held_out_rows(X.shape[0], 100 if is_grouped else 1)
             train = np.delete(np.arange(X.shape[0]), held_out)
             for machines in ({"n_machines": 0}, {}):
                 with mock.patch.object(_mhe, "start_features", with_options(machines)):
