@@ -109,8 +109,8 @@ class UniDECClassifier(
         What it adds to the log-odds of a label if all training rows near a row have
         it, near by their linear features; see Notes. May be set after `fit`, 0 for
         faster predictions by scores alone. Fitted with 0, a model is smaller by the
-        codes of its training rows and has no votes, as it has none from a first
-        `partial_fit` or without linear features.
+        codes of its training rows and has no votes, as it has none of mapped rows, from
+        a first `partial_fit` or without linear features.
     index : {"auto", "exact", "ivf", "hnsw"}, default="auto"
         How labels and training rows are searched: exactly, or by an approximate index
         of faiss. "auto" is exact up to 500 000 of them, "ivf" above.
@@ -439,7 +439,8 @@ class UniDECClassifier(
         encoder = self._finished_encoder(net.tower, X, device)
         fill(net)
         votes = self._ranker.votes if goes_on and not is_whole else None
-        if is_whole and self.neighbor_weight > 0:
+        # Mapped rows may be more than memory holds codes of.
+        if is_whole and self.neighbor_weight > 0 and not is_mapped(X):
             votes = gather_votes(encoder, X, Y, self.index)
         ranker = make_ranker(
             *(keys, net, encoder, X, Y, held_out),

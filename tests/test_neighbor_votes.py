@@ -8,7 +8,7 @@ from skxmc import UniDECClassifier
 from skxmc._dual_ranking import Dial, DualRanker, make_queries
 from skxmc._neighbor_votes import NeighborVotes
 from skxmc._recovery import LabelStore
-from skxmc.datasets import make_xmc_classification
+from skxmc.datasets import make_xmc_classification, write_mapped
 
 SIZE, N_FEATURES, N_CODES, N_LABELS = 4, 7, 3, 130
 
@@ -129,6 +129,12 @@ def test_a_weight_of_0_after_the_fit_is_one_before_it(problem):
         np.testing.assert_array_equal(a, b)
     assert (voted[0] != turned.predict_topk(X, k=5)[0]).any()
     assert never._ranker.votes is None
+
+
+def test_codes_of_mapped_rows_are_not_held_in_memory(problem, tmp_path):
+    X = write_mapped(tmp_path / "X", [problem[0]])
+    model = UniDECClassifier(max_epochs=1, random_state=0).fit(X, problem[1])
+    assert model._ranker.votes is None
 
 
 @pytest.mark.parametrize("params", [{"ridge_alpha": None}, {"neighbor_weight": 0}])

@@ -25,6 +25,8 @@ _MAX_EXACT = 2**24 // _LARGEST**2
 # Products computed at once, which the processor's cache holds until they are scaled,
 # and rows of a matrix at least, or at once where they are unpacked for it.
 _BLOCK_PRODUCTS, _BLOCK_ROWS = 2**17, 512
+# Rows that are floats at once, where they have to be: the cache holds them.
+_CONVERTED_ROWS = 1024
 # Of fewer pairs than this share of all, each row's are computed by themselves.
 _LEAST_SHARE = 1 / 16
 # What larger matrices are multiplied with is not kept beside them: 256 MiB.
@@ -202,8 +204,11 @@ def _multiply(a, b):
 
 def _multiply_as_floats(a, b):
     sums = torch.zeros(len(a), b.shape[1], dtype=torch.int32)
-    for some, others in zip(a.split(_MAX_EXACT, 1), b.split(_MAX_EXACT), strict=True):
-        sums += (some.float() @ others.float()).int()
+    parts, rows = a.float().split(_MAX_EXACT, 1), b.T
+    for start in range(0, len(rows), _CONVERTED_ROWS):
+        block = slice(start, start + _CONVERTED_ROWS)
+        for some, others in zip(parts, rows[block].split(_MAX_EXACT, 1), strict=True):
+            sums[:, block] += (some @ others.float().T).int()
     return sums
 
 
