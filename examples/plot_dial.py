@@ -58,7 +58,7 @@ def measure(encoder_weight, popularity):
 
 fig, ax = plt.subplots(layout="constrained")
 steps = (0.3, 0.0, -0.3, -0.6)
-for encoder_weight in (0.0, 0.2, 0.5):
+for encoder_weight in (0.0, 0.3, 0.6):
     points = [measure(encoder_weight, popularity) for popularity in steps]
     ax.plot(*zip(*points, strict=True), "o-", label=f"encoder_weight={encoder_weight}")
     for popularity, point in zip(steps, points, strict=True):
@@ -72,7 +72,7 @@ ax.legend()
 
 fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 for popularity in (0.0, -0.3):
-    model.set_params(encoder_weight=0.2, popularity=popularity)
+    model.set_params(encoder_weight=0.3, popularity=popularity)
     LabelFrequencyDisplay.from_estimator(
         model,
         X_test,

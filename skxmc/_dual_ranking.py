@@ -1,7 +1,7 @@
 """Ranking by a dual encoder and a classifier at once: one inner product a label."""
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -89,7 +89,8 @@ class DualRanker:
         What they count for the rows to calibrate with.
     """
 
-    votes = sample_votes = None  # of models stored before there were any
+    votes: Any = None  # of models stored before there were any
+    sample_votes: Any = None
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ from skxmc.metrics import precision_at_k
 
 # Weights of the encoder in the score, by precision on held-out rows: labels that are
 # described by more than their rows are found by what they are.
-_OWN_WEIGHT, _DESCRIBED_WEIGHT = 0.2, 0.35
+_OWN_WEIGHT, _DESCRIBED_WEIGHT = 0.3, 0.5
 
 
 class UniDECClassifier(
@@ -100,7 +100,7 @@ class UniDECClassifier(
         Whether it changes in training.
     encoder_weight : float or None, default=None
         Part of the dual encoder in the score, the rest is the classifier's. By default
-        0.2, with `label_features` 0.35. May be set after `fit`: more of it finds more
+        0.3, with `label_features` 0.5. May be set after `fit`: more of it finds more
         rare labels, 1 and 0 rank by one part alone.
     popularity : float, default=0.0
         Weight of the logarithm of a label's frequency in the score. May be set after

@@ -111,7 +111,7 @@ def test_what_an_approximate_search_does_not_find_is_no_key():
     added = sp.csr_array(np.array([[0, 0, 2, 0]], dtype=np.float32))
     indices = np.array([[1, -1, -1]])
     scores = np.array([[1, -np.inf, -np.inf]], dtype=np.float32)
-    found = _exact.raise_pairs(indices, scores, keys[[1]], keys, added)
+    found = _exact.raise_pairs((indices, scores), keys[[1]], keys, added)
     np.testing.assert_array_equal(found[0], [[2, 1, -1]])
     np.testing.assert_array_equal(found[1], [[4, 1, -np.inf]])
 

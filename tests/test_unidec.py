@@ -207,7 +207,7 @@ def test_popularity_moves_predictions_to_frequent_labels(data):
     assert shares[2] > shares[0] + 0.05
 
 
-@pytest.mark.parametrize(("is_described", "weight"), [(True, 0.35), (False, 0.2)])
+@pytest.mark.parametrize(("is_described", "weight"), [(True, 0.5), (False, 0.3)])
 def test_described_labels_are_found_by_the_encoder_more(data, is_described, weight):
     X, Y, L, X_test, _ = data
     model = UniDECClassifier(L if is_described else None, random_state=0, **SMALL)

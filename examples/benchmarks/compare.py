@@ -56,7 +56,7 @@ class Entry:
         return self.kind in ("declare", "multi_head", "unidec")
 
 
-FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.3, "neighbor_weight": 0}
+FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.6}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
     "DECLARE, 4 bits": Entry("declare", {"storage": "int4"}),

@@ -37,7 +37,9 @@ def try_weights(name, size, weights):
     X, Y, *_ = load(name)
     X, Y = sp.csr_array(X), sp.csr_array(Y)
     held = np.isin(np.arange(X.shape[0]), held_out_rows(X.shape[0], size))
-    model = UniDECClassifier(random_state=0).fit(X[~held], Y[~held])
+    # The default of before there were votes, whatever it becomes with them.
+    model = UniDECClassifier(encoder_weight=0.2, random_state=0)
+    model.fit(X[~held], Y[~held])
     X_held, Y_held = X[held], Y[held]
     for weight in weights:
         model.set_params(neighbor_weight=weight)

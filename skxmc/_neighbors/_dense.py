@@ -99,9 +99,9 @@ class NeighborIndex:
                 added=added,
             )
         found = _faiss.search(self.index, queries, k)
-        return (
-            found if added is None else raise_pairs(*found, queries, self.keys, added)
-        )
+        if added is None:
+            return found
+        return raise_pairs(found, queries, self.keys, added)
 
     def score(self, queries, number):
         """Score one key as `search` does, for "dot": (n_queries,), float32."""

@@ -70,7 +70,7 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None)
             for block in row_blocks(queries, size)
         ]
         found = _concatenate(blocks)
-        return found if added is None else raise_pairs(*found, queries, keys, added)
+        return found if added is None else raise_pairs(found, queries, keys, added)
     parts = repeat(None) if added is None else row_blocks(added, size)
     blocks = row_blocks(queries, size)
     return _concatenate(
@@ -84,7 +84,7 @@ def _concatenate(blocks):
     return np.concatenate(indices), np.concatenate(scores)
 
 
-def raise_pairs(indices, scores, queries, keys, added):
+def raise_pairs(found, queries, keys, added):
     """Rank keys that were found by inner product anew, with what is added to some.
 
     A key without is among the best of all only if it is among the best by inner product
@@ -92,8 +92,8 @@ def raise_pairs(indices, scores, queries, keys, added):
 
     Parameters
     ----------
-    indices, scores : ndarrays of shape (n_queries, k)
-        The best keys by inner product; -1 for none.
+    found : tuple of ndarrays of shape (n_queries, k)
+        The best keys by inner product, -1 for none, and these.
     queries, keys, added
         See `search_exact`.
 
@@ -102,7 +102,7 @@ def raise_pairs(indices, scores, queries, keys, added):
     indices, scores : ndarrays of shape (n_queries, k)
         Best first, ties by lowest index; -1 and -inf for none.
     """
-    rows = _rows_of(added)
+    (indices, scores), rows = found, _rows_of(added)
     raised = score_pairs(queries, rows, keys, added.indices) + added.data
     is_other = (indices >= 0) & ~holds_labels(added, indices)
     rows = np.concatenate([rows, np.nonzero(is_other)[0]])
