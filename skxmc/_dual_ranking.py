@@ -240,7 +240,7 @@ class DualRanker:
 
     def _weigh_votes(self, outputs, weight, device=None):
         """Return what the training rows nearest to each row add to scores, or None."""
-        if not weight:
+        if not weight or self.votes is None:
             return None
         codes = outputs[:, -self.votes.n_components :]
         return self.votes.count(codes, device) * np.float32(weight)
