@@ -150,7 +150,7 @@ def test_a_network_is_trained_on_shuffled_blocks(problem, folders):
     model = clone(MODEL).set_params(
         ridge_alpha=None,
         hidden_layer_sizes=(32,),
-        max_epochs=8,
+        max_epochs=16,
         lr=0.01,
         warm_start=True,
     )
