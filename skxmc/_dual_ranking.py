@@ -235,12 +235,13 @@ class DualRanker:
         calibrated = self.calibrated  # once: other threads may set another pair
         if calibrated[0] != dial:
             self.calibrated = calibrated = dial, self._calibrate(dial)
-        # Of models stored before there were votes, no weight.
-        return (*calibrated[1], 0.0)[:3]
+        # Models stored before there were votes have no third number.
+        slope, intercept, *weights = calibrated[1]
+        return slope, intercept, weights[0] if self.votes is not None else 0.0
 
     def _weigh_votes(self, outputs, weight, device=None):
         """Return what the training rows nearest to each row add to scores, or None."""
-        if not weight or self.votes is None:
+        if not weight:
             return None
         codes = outputs[:, -self.votes.n_components :]
         return self.votes.count(codes, device) * np.float32(weight)

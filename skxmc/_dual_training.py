@@ -155,7 +155,20 @@ def gather_votes(encoder, X, Y, kind):
     return NeighborVotes(store, codes, kind)
 
 
-def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial, votes):
+def make_ranker(
+    keys,
+    net,
+    encoder,
+    X,
+    Y,
+    held_out,
+    *,
+    is_exclusive,
+    kind,
+    dial,
+    votes,
+    votes_are_own,
+):
     """Make the `DualRanker` of a trained network, calibrated on a few rows.
 
     Parameters
@@ -172,12 +185,15 @@ def make_ranker(keys, net, encoder, X, Y, held_out, *, is_exclusive, kind, dial,
         Those not trained on; they are calibrated on, if there are any.
     is_exclusive, kind, dial, votes
         As in `DualRanker`.
+    votes_are_own : bool
+        Whether the votes are of these rows, which then have none for themselves.
     """
     rows = calibration_rows(held_out, X.shape[0])
     outputs, sample_votes = encoder(SelectedRows(X, rows)), None
     if votes is not None:
         codes = outputs[:, -votes.n_components :]
-        sample_votes = votes.count(codes, encoder.device, own_rows=rows)
+        own_rows = rows if votes_are_own else None
+        sample_votes = votes.count(codes, encoder.device, own_rows=own_rows)
     return DualRanker(
         keys,
         embedding_size=net.tower.embedding_size,

@@ -218,9 +218,10 @@ class UniDECClassifier(
     it stands for is added `neighbor_weight` times the share of the 50 training rows
     most similar by cosine of their linear features that have the label, weighted by
     similarity to the power 24, as in `DECLAREClassifier`: a network is as sure of
-    itself far from all rows that it has seen as amid them. Over the pool of a
-    batch, with p the positives of a row and j one of them, the losses are the means
-    over p of ::
+    itself far from all rows that it has seen as amid them.
+
+    Over the pool of a batch, with p the positives of a row and j one of them, the
+    losses are the means over p of ::
 
         supcon     -log(e^s_j / sum_l e^s_l)
         decoupled  -log(e^s_j / (e^s_j + sum_(l not in p) e^s_l))
@@ -232,8 +233,7 @@ class UniDECClassifier(
     Probabilities are a logistic function of the score (for 1-D y, a softmax over the
     100 best classes), fitted to 128 rows: those held out if there are any, else
     training rows, where they are too sure of themselves, but which have no vote for
-    themselves. They are fitted anew when the
-    weights in the score change.
+    themselves. They are fitted anew when the weights in the score change.
 
     References
     ----------
@@ -448,6 +448,7 @@ class UniDECClassifier(
             kind=self.index,
             dial=dial,
             votes=votes,
+            votes_are_own=is_whole,
         )
         return {
             "temperature_": 1 / net.scale,

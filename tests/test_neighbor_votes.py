@@ -149,8 +149,13 @@ def test_partial_fit_keeps_the_rows_of_fit_and_no_others(problem):
     assert UniDECClassifier(random_state=0).partial_fit(X, Y)._ranker.votes is None
     model = fit(problem)
     before = model._ranker.votes
-    model.partial_fit(X[:300], Y[:300])
+    model.partial_fit(X[300:], Y[300:])
     assert model._ranker.votes is before
+    # Rows of the same numbers are others, and do not lose their votes.
+    ranker = model._ranker
+    codes = ranker.outputs[:, -before.n_components :]
+    found = ranker.sample_votes.toarray()
+    np.testing.assert_array_equal(found, before.count(codes).toarray())
     assert model.fit(X, Y)._ranker.votes is not before
 
 

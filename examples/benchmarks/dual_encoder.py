@@ -371,7 +371,7 @@ def print_scores(name, model, seconds):
 
 
 def fit(X, Y, label_features=None, *, neighbor_weight=0, **params):
-    """Fit without the votes of the nearest rows: of these tables all but one are so."""
+    """Fit without votes of the nearest rows, but for the tables that ask for them."""
     params |= {"neighbor_weight": neighbor_weight, "random_state": 0}
     model = UniDECClassifier(label_features, **params)
     start = time.perf_counter()
