@@ -190,6 +190,14 @@ class HeadPlan(NamedTuple):
         """Whether labels are told apart by digits."""
         return self.variant == "product" and len(self.sizes) > 1
 
+    @property
+    def takes_votes(self):
+        """Whether labels are scored one by one, beside which rows may vote."""
+        if self.variant == "product":
+            has_one_digit = self.is_single_label and len(self.sizes) == 1
+            return self.n_shortlist > 0 or has_one_digit
+        return self.variant != "sampling"
+
     def gains_by_linear_features(self, n_components):
         """Whether linear features help; digits alone of more classes do without."""
         is_alone = self.is_product and self.is_single_label and not self.n_shortlist

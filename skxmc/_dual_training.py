@@ -18,9 +18,7 @@ from skxmc._dual_ranking import (
 from skxmc._label_order import cluster_order
 from skxmc._mapped import is_mapped, longest_row
 from skxmc._mining import MappedNegatives, NegativesMiner, find_hard_negatives
-from skxmc._neighbor_votes import NeighborVotes
 from skxmc._neighbors import search_exact
-from skxmc._recovery import LabelStore
 
 # Labels whose features are held at once.
 _BLOCK_LABELS = 8192
@@ -128,31 +126,6 @@ def best_labels(net, X, keys, dial, device):
     on_device = _nn.keys_on(device, keys)
     with _nn.all_blas_threads():
         return search_exact(queries, keys, 1, on_device=on_device)
-
-
-def gather_votes(encoder, X, Y, kind):
-    """Make the `NeighborVotes` of training rows by a network's linear features.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Of a tower.
-    X, Y : csr_array
-        All rows, with their labels.
-    kind : str
-        See `NeighborVotes`.
-
-    Returns
-    -------
-    votes : NeighborVotes or None
-        None without linear features.
-    """
-    linear = getattr(encoder.module.features, "linear", None)
-    if linear is None:
-        return None
-    store = LabelStore(Y, key_per_set=False)
-    codes = _nn.Encoder(linear, encoder.device)(SelectedRows(X, store.key_rows))
-    return NeighborVotes(store, codes, kind)
 
 
 def make_ranker(

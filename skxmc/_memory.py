@@ -172,6 +172,7 @@ def multi_head_bytes(
     plan,
     *,
     clusters_labels,
+    has_votes,
     n_components,
     ridge_alpha,
     hidden_layer_sizes,
@@ -186,6 +187,8 @@ def multi_head_bytes(
         The heads.
     clusters_labels : bool
         Whether labels are numbered in clusters.
+    has_votes : bool
+        Whether training rows are kept by their linear features.
     n_components, ridge_alpha, hidden_layer_sizes
         As in `MultiHeadEncodingClassifier`.
     """
@@ -209,6 +212,9 @@ def multi_head_bytes(
     if clusters_labels:
         order = 2 * centroid_bytes(size, _N_CLUSTER_FEATURES) + size.x_bytes
     model = features.weights + dense + tables + 16 * n_labels
+    if has_votes and ridge_alpha is not None and plan.takes_votes:
+        n_components = min(n_components, size.n_samples, n_labels)
+        model += vote_bytes(size, "auto", n_components)
     training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
     return model, max(order, features.fitting, training)
 

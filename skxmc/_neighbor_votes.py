@@ -5,11 +5,16 @@ import copy
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc import _nn
+from skxmc._blocks import SelectedRows, row_blocks
+from skxmc._mapped import is_mapped
 from skxmc._neighbors import NeighborIndex
-from skxmc._recovery import neighbor_weights, vote
+from skxmc._recovery import LabelStore, neighbor_weights, vote
 
 # As in `DECLAREClassifier`: these decide little.
 N_NEIGHBORS, SHARPENING = 50, 24.0
+# Rows whose linear features are computed at once, all of them.
+_CODED_ROWS = 8192
 
 
 class NeighborVotes:
@@ -78,6 +83,36 @@ class NeighborVotes:
         small = copy.copy(self)
         small.index = self.index.compressed(storage)
         return small
+
+
+def gather_votes(encoder, X, Y, kind, n_components=None):
+    """Make the `NeighborVotes` of training rows by a network's linear features.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of a network with `features`.
+    X, Y : csr_array
+        All rows, with their labels.
+    kind : str
+        See `NeighborVotes`.
+    n_components : int or None, default=None
+        How many of the first linear features are a code; None for all.
+
+    Returns
+    -------
+    votes : NeighborVotes or None
+        None without linear features, and of mapped rows, which may be more than memory
+        holds codes of.
+    """
+    linear = getattr(encoder.module.features, "linear", None)
+    if linear is None or is_mapped(X):
+        return None
+    store = LabelStore(Y, key_per_set=False)
+    encode = _nn.Encoder(linear, encoder.device)
+    blocks = row_blocks(SelectedRows(X, store.key_rows), _CODED_ROWS)
+    codes = [encode(block)[:, :n_components] for block in blocks]
+    return NeighborVotes(store, np.concatenate(codes), kind)
 
 
 def widened(Y, n_labels):

@@ -20,7 +20,6 @@ from skxmc._dual_ranking import dial_of, start_bonus, table_of
 from skxmc._dual_training import (
     best_labels,
     fill_keys,
-    gather_votes,
     make_ranker,
     refresh_picks,
     start_labels,
@@ -34,6 +33,7 @@ from skxmc._label_features import (
 )
 from skxmc._mapped import count_columns, input_scale, is_mapped
 from skxmc._memory import dual_encoder_bytes
+from skxmc._neighbor_votes import gather_votes
 from skxmc._targets import form_of
 from skxmc._text_encoder import (
     TextEncoder,
@@ -439,8 +439,7 @@ class UniDECClassifier(
         encoder = self._finished_encoder(net.tower, X, device)
         fill(net)
         votes = self._ranker.votes if goes_on and not is_whole else None
-        # Mapped rows may be more than memory holds codes of.
-        if is_whole and self.neighbor_weight > 0 and not is_mapped(X):
+        if is_whole and self.neighbor_weight > 0:
             votes = gather_votes(encoder, X, Y, self.index)
         ranker = make_ranker(
             *(keys, net, encoder, X, Y, held_out),

@@ -24,6 +24,16 @@ from skorch.callbacks import Callback
 from skxmc.datasets import make_xmc_classification
 
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+# One of each class, and a network in each way to train one. The others are slow: what
+# these are for takes processes of its own, seconds an estimator.
+_DAILY = {0, 1, 3, 6}
+each_class = pytest.mark.parametrize(
+    "estimator",
+    [
+        e if i in _DAILY else pytest.param(e, marks=pytest.mark.slow)
+        for i, e in enumerate(ESTIMATORS)
+    ],
+)
 
 N_SAMPLES, N_FEATURES, N_LABELS = 60, 20, 8
 

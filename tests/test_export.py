@@ -30,6 +30,7 @@ MULTI_LABEL = [
         decoder="linear", ridge_alpha=None, hidden_layer_sizes=(16,), **FAST
     ),
     MultiHeadEncodingClassifier(**FAST),
+    MultiHeadEncodingClassifier(ridge_alpha=None, **FAST),
     MultiHeadEncodingClassifier("full", hidden_layer_sizes=(), **FAST),
     MultiHeadEncodingClassifier("cascade", n_heads=2, n_candidate_groups=3, **FAST),
     MultiHeadEncodingClassifier("cascade", n_heads=3, n_candidate_groups=3, **FAST),
@@ -48,6 +49,7 @@ MULTI_LABEL = [
 ]
 SINGLE_LABEL = [
     DECLAREClassifier(decoder="linear", **FAST),
+    MultiHeadEncodingClassifier(**FAST),
     MultiHeadEncodingClassifier(n_heads=2, **FAST),
     MultiHeadEncodingClassifier("product", n_heads=2, n_shortlist=12, **FAST),
     MultiHeadEncodingClassifier("cascade", n_heads=3, n_candidate_groups=3, **FAST),

@@ -20,6 +20,7 @@ from _faults import (
     ArrayPickler,
     Sink,
     answers,
+    each_class,
     each_estimator,
     fitted,
     fresh,
@@ -145,7 +146,7 @@ def test_m2_targets_are_encoded_without_dense_arrays():
 
 
 @needs_linux
-@each_estimator
+@each_class
 def test_m2_fit_makes_no_dense_targets(estimator):
     n_samples, n_labels = 8000, 100_000
     shape = {"n_samples": n_samples, "n_features": 500, "n_labels": n_labels}
@@ -169,7 +170,7 @@ def test_m2_fit_takes_little_more_than_model_and_targets(estimator):
 
 
 @needs_linux
-@each_estimator
+@each_class
 def test_m3_ranking_makes_no_dense_scores(estimator):
     shape = {"n_samples": 4000, "n_features": 500, "n_labels": 50_000}
     shape |= {"n_labels_per_sample": 5, "n_nonzero": 5, "label_skew": 0.3}

@@ -14,6 +14,7 @@ from _faults import (
     assert_same_answers,
     assert_untouched,
     contents,
+    each_class,
     each_estimator,
     fitted,
     fresh,
@@ -323,7 +324,7 @@ def test_p10_second_fit_equals_a_fresh_one(estimator):
     assert vars(model).keys() == vars(new).keys()
 
 
-@each_estimator
+@each_class
 def test_p10_fitting_again_keeps_no_memory(estimator):
     trains(estimator)
     X, Y = problem()

@@ -25,6 +25,7 @@ from _faults import (
     assert_same_answers,
     assert_untouched,
     contents,
+    each_class,
     each_estimator,
     fitted,
     fresh,
@@ -157,12 +158,12 @@ def assert_stops(estimator, is_fitted):
     assert changed == []
 
 
-@each_estimator
+@each_class
 def test_f01_interrupt_leaves_an_unfitted_estimator_unfitted(estimator):
     assert_stops(estimator, is_fitted=False)
 
 
-@each_estimator
+@each_class
 def test_f02_interrupt_leaves_a_fitted_estimator_as_it_was(estimator):
     assert_stops(estimator, is_fitted=True)
 
@@ -174,12 +175,12 @@ def assert_stops_in_batch(estimator, is_fitted):
     assert result.value == (trains(estimator), [])
 
 
-@each_estimator
+@each_class
 def test_f01_interrupt_in_the_middle_of_a_batch(estimator):
     assert_stops_in_batch(estimator, is_fitted=False)
 
 
-@each_estimator
+@each_class
 def test_f02_interrupt_of_a_warm_start_keeps_the_old_weights(estimator):
     assert_stops_in_batch(estimator, is_fitted=True)
 
@@ -202,7 +203,7 @@ def search_interrupted(estimator, n_jobs, path):
 # Workers take seconds to start: with more than one job, one estimator will do daily.
 @pytest.mark.parametrize(
     ("estimator", "n_jobs"),
-    [(estimator, 1) for estimator in ESTIMATORS]
+    [(estimator, 1) for estimator in ESTIMATORS[::3]]
     + [(ESTIMATORS[0], 2)]
     + [pytest.param(e, 2, marks=pytest.mark.slow) for e in ESTIMATORS[1:]],
 )
@@ -398,7 +399,7 @@ class TakeMemory(Callback):
         torch.empty(2**60, dtype=torch.uint8)
 
 
-@each_estimator
+@each_class
 def test_f06_out_of_memory_says_what_to_do(estimator):
     if not trains(estimator):
         pytest.skip("nothing is trained in this setting")

@@ -30,6 +30,7 @@ from _faults import (
     answers,
     assert_same_answers,
     contents,
+    each_class,
     fitted,
     in_subprocess,
     outcome,
@@ -725,7 +726,7 @@ def save_beyond_the_limit(model, path):
     return outcome(model.save, path)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@each_class
 def test_f07_a_full_disk_leaves_the_file_that_was_there(estimator, path):
     model = fitted(estimator)
     model.save(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skxmc import UniDECClassifier
+from skxmc import MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc._dual_ranking import Dial, DualRanker, make_queries
 from skxmc._neighbor_votes import NeighborVotes
 from skxmc._recovery import LabelStore
@@ -165,3 +165,110 @@ def test_rows_are_kept_in_as_few_bits_as_all_else(problem):
     found = small.predict_topk(problem[2], k=1)[0]
     assert (found == model.predict_topk(problem[2], k=1)[0]).mean() > 0.95
     assert 3 * small._ranker.votes.index.n_bytes < model._ranker.votes.index.n_bytes
+
+
+# Multi-head: every label has a probability of its own, to compare with.
+MULTI_HEAD = {
+    "flat": {},
+    "cascade": {"variant": "cascade", "n_heads": 2, "n_candidate_groups": 50},
+    "product": {"variant": "product", "n_heads": 2, "n_shortlist": 60},
+}
+
+
+def first_labels(Y):
+    return Y.indices[Y.indptr[:-1]]
+
+
+def fit_multi_head(problem, *, single=False, **params):
+    X, Y = problem[:2]
+    params = {"max_epochs": 4, "random_state": 0} | params
+    y = first_labels(Y) if single else Y
+    return MultiHeadEncodingClassifier(**params).fit(X, y)
+
+
+def all_probabilities(model, X):
+    indices, scores = model.predict_topk(X, k=len(model.classes_))
+    return np.take_along_axis(scores, np.argsort(indices, axis=1), axis=1)
+
+
+def linear_features(model, X):
+    features = model._encoder.module.features
+    first = features.first_linear
+    return model.transform(X)[:, first : first + model._votes.n_components]
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("kind", MULTI_HEAD)
+@pytest.mark.parametrize("weight", [1, 4])
+def test_log_odds_of_the_heads_rise_with_votes(problem, kind, single, weight):
+    X, Y, X_new, _ = problem
+    model = fit_multi_head(problem, single=single, **MULTI_HEAD[kind])
+    plain = model.set_params(neighbor_weight=0.0)
+    p = all_probabilities(plain, X_new).astype(np.float64)
+    if single:
+        names, columns = np.unique(first_labels(Y), return_inverse=True)
+        Y = sp.eye_array(len(names), format="csr", dtype=np.float32)[columns]
+    codes = linear_features(model, X)
+    shares = votes_written_out(codes, Y, linear_features(model, X_new))
+    p = np.clip(p, 1e-9, 1 - 1e-7)
+    expected = 1 / (1 + np.exp(-np.log(p / (1 - p)) - weight * (shares - p)))
+    if single:
+        expected *= p.sum(axis=1, keepdims=True) / expected.sum(axis=1, keepdims=True)
+    model.set_params(neighbor_weight=weight)
+    found = all_probabilities(model, X_new)
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-5)
+    scores = model.predict_topk(X_new, k=5)[1]
+    np.testing.assert_array_equal(scores, -np.sort(-found, axis=1)[:, :5])
+    for label in (0, 7):
+        by_label = model._score_label(model._check_X(X_new), label)
+        np.testing.assert_allclose(by_label, found[:, label], rtol=1e-5, atol=1e-7)
+
+
+def test_labels_out_of_the_candidates_are_not_voted_for(problem):
+    params = MULTI_HEAD["cascade"] | {"n_candidate_groups": 2}
+    model = fit_multi_head(problem, **params)
+    voted = all_probabilities(model, problem[2])
+    plain = all_probabilities(model.set_params(neighbor_weight=0), problem[2])
+    np.testing.assert_array_equal(voted > 0, plain > 0)
+    assert (plain == 0).any()
+    assert (voted != plain).any()
+
+
+def test_multi_head_of_weight_0_after_the_fit_is_one_before_it(problem):
+    X = problem[2]
+    turned, never = (fit_multi_head(problem, neighbor_weight=w) for w in (2, 0))
+    voted = turned.predict_topk(X, k=5)
+    turned.set_params(neighbor_weight=0)
+    for a, b in zip(
+        turned.predict_topk(X, k=5), never.predict_topk(X, k=5), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert (voted[0] != turned.predict_topk(X, k=5)[0]).any()
+    assert never._votes is None
+
+
+@pytest.mark.parametrize(
+    ("single", "params"),
+    [
+        (False, {"ridge_alpha": None}),
+        (False, {"variant": "sampling"}),
+        (False, {"variant": "product", "n_shortlist": 0}),
+        (True, {"variant": "product", "n_heads": 2}),
+    ],
+)
+def test_multi_head_without_votes(problem, single, params):
+    model = fit_multi_head(problem, single=single, **params)
+    assert model._votes is None
+    assert model.predict_topk(problem[2], k=3)[0].shape == (200, 3)
+
+
+def test_multi_head_holds_no_codes_of_mapped_rows(problem, tmp_path):
+    X = write_mapped(tmp_path / "X", [problem[0]])
+    assert fit_multi_head((X, problem[1]))._votes is None
+
+
+def test_codes_are_as_long_as_n_components(problem):
+    # Twelve machines stand beside them.
+    model = fit_multi_head(problem, n_components=12)
+    assert model._votes.n_components == 12
+    assert model.transform(problem[2]).shape[1] == 1024 + 2 * 12

@@ -25,6 +25,7 @@ from skxmc._nn._threads import (
     n_available,
     one_blas_thread,
 )
+from skxmc._nn._votes import Votes
 from skxmc._nn._whole_numbers import has_whole_numbers, whole_products
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "SparseProduct",
     "TextFeatures",
     "Tower",
+    "Votes",
     "all_blas_threads",
     "candidate_recall",
     "check_callbacks",

@@ -100,28 +100,29 @@ class CascadeHead(nn.Module):
             loss = loss + self._level_loss(next(levels), pair)
         return loss / len(targets)
 
-    def rank(self, features, k, n_rows=None):
+    def rank(self, features, k, n_rows=None, votes=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
-        if not self.tables and not self.is_single_label:
+        if self._is_flat:
             # Logits are in the order of their probabilities, of which few are needed.
-            codes, z = topk_dense(self.root(features)[:n_rows].cpu().numpy(), k)
+            z = self._all_logits(features, n_rows, votes)
+            codes, z = topk_dense(z.cpu().numpy(), k)
             log_p = log_sigmoid(torch.from_numpy(z)).numpy()
             return codes, np.exp(np.minimum(log_p, 0))
-        candidates, log_p = self.score(features, n_rows)
+        candidates, log_p = self.score(features, n_rows, votes)
         if candidates is None:
             codes, log_p = topk_dense(log_p.cpu().numpy(), k)
             return codes, np.exp(np.minimum(log_p, 0))
         return rank_candidates(candidates, log_p, k, self.by_frequency)
 
-    def score_label(self, features, code, n_rows=None):
+    def score_label(self, features, code, n_rows=None, votes=None):
         """Compute the probability of one label for the first rows, an ndarray."""
-        candidates, log_p = self.score(features, n_rows)
+        candidates, log_p = self.score(features, n_rows, votes)
         if candidates is not None:
             return candidate_probabilities(candidates, log_p, code)
         return np.exp(np.minimum(log_p[:, code].cpu().numpy(), 0))
 
-    def score(self, features, n_rows=None):
-        """Score the labels below the best nodes.
+    def score(self, features, n_rows=None, votes=None):
+        """Score the labels below the best nodes; `votes` are `Votes`.
 
         Returns
         -------
@@ -130,8 +131,22 @@ class CascadeHead(nn.Module):
         log_p : tensor of shape (n_pairs,) or (n_rows, n_labels)
             Their log-probabilities.
         """
+        if self._is_flat:
+            return None, log_sigmoid(self._all_logits(features, n_rows, votes))
         *_, (candidates, z, own, above) = self._levels(features, n_rows=n_rows)
-        return candidates, _path(z, own, above)
+        log_p = _path(z, own, above)
+        if votes is not None:
+            log_p = votes.raised(log_p, candidates, self.is_single_label)
+        return candidates, log_p
+
+    @property
+    def _is_flat(self):
+        """Whether labels have a sigmoid each, of one level."""
+        return not self.tables and not self.is_single_label
+
+    def _all_logits(self, features, n_rows, votes):
+        z = self.root(features)[:n_rows]
+        return z if votes is None else votes.raised_logits(z)
 
     def _levels(self, features, true=None, n_rows=None):
         """Yield, level by level, what is scored and how.

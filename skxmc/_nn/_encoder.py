@@ -70,28 +70,30 @@ class Encoder:
                 del x  # before the next block is read
         return outputs
 
-    def rank(self, X, k):
-        """Rank the labels of CSR rows by a module that does.
+    def rank(self, X, k, *options):
+        """Rank the labels of CSR rows by a module that does, and is given the options.
 
         Returns
         -------
         codes, scores : ndarrays of shape (n_samples, k)
         """
-        parts = self._map_blocks(self.module.rank, X, k)
+        parts = self._map_blocks(self.module.rank, X, k, *options)
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
-    def score_label(self, X, code):
+    def score_label(self, X, code, *options):
         """Score one label of CSR rows by a module that ranks: shape (n_samples,)."""
-        return np.concatenate(self._map_blocks(self.module.score_label, X, code))
+        parts = self._map_blocks(self.module.score_label, X, code, *options)
+        return np.concatenate(parts)
 
-    def _map_blocks(self, function, X, argument):
+    def _map_blocks(self, function, X, argument, *options):
         """Apply a method of the module to blocks of rows; return the list of results.
 
-        It is given the padded rows, the argument and how many of the rows are true.
+        It is given the padded rows, the argument, how many of the rows are true, and
+        the options.
         """
         with limited_threads(one_thread=True), torch.inference_mode():
             blocks = self._blocks(X)
-            return [function(x, argument, n_true) for x, n_true in blocks]
+            return [function(x, argument, n_true, *options) for x, n_true in blocks]
 
     def _blocks(self, X):
         """Yield blocks of rows as `SparseRows`, filled up, and how many are true."""

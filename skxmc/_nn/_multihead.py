@@ -76,6 +76,14 @@ class Features(nn.Module):
                 self.n_outputs += c
         self.dropout = Dropout(dropout)
 
+    @property
+    def first_linear(self):
+        """Where the outputs of the linear map begin; None without."""
+        if self.linear is None or self.linear.linear_bias is None:
+            return None
+        n_copies = 1 if self.sharpened is None else 2
+        return self.n_outputs - n_copies * len(self.linear.linear_bias)
+
     def forward(self, x):
         """Map `SparseRows` (n_rows, n_features) to (n_rows, n_outputs)."""
         parts = []
@@ -131,13 +139,25 @@ class MultiHeadNet(nn.Module):
         """Compute the loss of the head; targets are the codes of the true labels."""
         return self.head.loss(features, targets)
 
-    def rank(self, x, k, n_rows=None):
-        """Rank the k most probable labels of the first rows: (codes, probabilities)."""
-        return self.head.rank(self.features(x), k, n_rows)
+    def rank(self, x, k, n_rows=None, count_votes=None):
+        """Rank the k most probable labels of the first rows: (codes, probabilities).
 
-    def score_label(self, x, code, n_rows=None):
+        `count_votes` computes `Votes` of rows from their linear features, an ndarray.
+        """
+        features = self.features(x)
+        votes = self._votes(features, n_rows, count_votes)
+        return self.head.rank(features, k, n_rows, votes)
+
+    def score_label(self, x, code, n_rows=None, count_votes=None):
         """Compute the probability of one label for the first rows, an ndarray."""
-        return self.head.score_label(self.features(x), code, n_rows)
+        features = self.features(x)
+        votes = self._votes(features, n_rows, count_votes)
+        return self.head.score_label(features, code, n_rows, votes)
+
+    def _votes(self, features, n_rows, count):
+        if count is None:
+            return None
+        return count(features[:n_rows, self.features.first_linear :].cpu().numpy())
 
 
 def candidate_recall(encoder, X, targets):

@@ -129,27 +129,37 @@ class ProductHead(nn.Module):
         truth = candidates.indicator(rows, codes)
         return F.binary_cross_entropy_with_logits(z, truth, reduction="sum")
 
-    def rank(self, features, k, n_rows=None):
+    def rank(self, features, k, n_rows=None, votes=None):
         """Rank the k most probable labels of the first rows; the others are padding."""
         if self.table is not None:
-            candidates, log_p = self.score(features, n_rows)
+            candidates, log_p = self.score(features, n_rows, votes)
             return rank_candidates(candidates, log_p, k, self.by_frequency)
-        heads = _to_exact(self.log_probabilities(features), n_rows)
+        heads = self._exact_heads(features, n_rows, votes)
         codes, log_p = product_topk(heads, k, self.n_labels)
         return codes, probability_of_draws(log_p, self.n_draws)
 
-    def score_label(self, features, code, n_rows=None):
+    def score_label(self, features, code, n_rows=None, votes=None):
         """Compute the probability of one label for the first rows, an ndarray."""
         if self.table is not None:
-            candidates, log_p = self.score(features, n_rows)
+            candidates, log_p = self.score(features, n_rows, votes)
             return candidate_probabilities(candidates, log_p, code)
-        heads = _to_exact(self.log_probabilities(features), n_rows)
+        heads = self._exact_heads(features, n_rows, votes)
         digits = code_digits(code, self.head_sizes)
         log_p = sum(z[:, digit] for z, digit in zip(heads, digits, strict=True))
         return probability_of_draws(log_p, self.n_draws)
 
-    def score(self, features, n_rows=None):
-        """Score the shortlist.
+    def _exact_heads(self, features, n_rows, votes):
+        """Return the digits' log-probabilities for exact sums.
+
+        There are votes only where a single digit is the label, one in each row.
+        """
+        heads = [log_p[:n_rows] for log_p in self.log_probabilities(features)]
+        if votes is not None:
+            heads = [votes.raised(heads[0], None, True)]
+        return [exact_scores(log_p.cpu().numpy()) for log_p in heads]
+
+    def score(self, features, n_rows=None, votes=None):
+        """Score the shortlist; `votes` are `Votes`.
 
         Returns
         -------
@@ -165,17 +175,17 @@ class ProductHead(nn.Module):
         candidates = Candidates.union(len(heads[0]), self.n_labels, chosen)
         z = self.table(features, candidates)
         if self.is_single_label:
-            return candidates, segment_log_softmax(z, candidates.rows, len(heads[0]))
-        return candidates, F.logsigmoid(z)
+            log_p = segment_log_softmax(z, candidates.rows, len(heads[0]))
+        else:
+            log_p = F.logsigmoid(z)
+        if votes is not None:
+            log_p = votes.raised(log_p, candidates, self.is_single_label)
+        return candidates, log_p
 
     def _shortlist(self, heads):
         codes, _ = _best_codes(heads, self.n_shortlist, self.n_labels)
         rows = torch.arange(len(codes), device=codes.device)[:, None]
         return rows.expand_as(codes).flatten(), codes.flatten()
-
-
-def _to_exact(heads, n_rows=None):
-    return [exact_scores(log_p[:n_rows].cpu().numpy()) for log_p in heads]
 
 
 def _best_codes(heads, k, n_codes):

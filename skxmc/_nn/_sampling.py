@@ -72,12 +72,12 @@ class SamplingHead(nn.Module):
             totals = torch.cat([totals[:, :1], totals[:, 1:] + raised], dim=1)
         return (row_logsumexp(totals) - true).sum() / max(len(codes), 1)
 
-    def rank(self, features, k, n_rows=None):
-        """Rank the k most probable labels of the first rows; the others are padding."""
+    def rank(self, features, k, n_rows=None, votes=None):
+        """Rank the k most probable labels of the first rows; it takes no votes."""
         codes, log_p = topk_dense(self._log_probabilities(features, n_rows), k)
         return codes, probability_of_draws(log_p, self.n_draws)
 
-    def score_label(self, features, code, n_rows=None):
+    def score_label(self, features, code, n_rows=None, votes=None):
         """Compute the probability of one label for the first rows, an ndarray."""
         log_p = self._log_probabilities(features, n_rows)[:, code]
         return probability_of_draws(log_p, self.n_draws)

@@ -7,8 +7,8 @@ import numpy as np
 
 from skxmc._codes import code_digits
 from skxmc._dual_ranking import N_CALIBRATED
-from skxmc._neighbor_votes import N_NEIGHBORS, SHARPENING
 from skxmc.export._encoders import array_of
+from skxmc.export._votes import add_shares
 
 # Logit of a code that no label has. Finite: a group of nothing else stays a number.
 _NEVER = np.float32(-1e30)
@@ -27,7 +27,10 @@ def add_dual_ranking(graph, z, f, ranker, dial, k):
     scores = graph.linear(rows, weight.astype(np.float32), bias)
     slope, intercept, vote_weight = ranker._calibration(dial)
     if vote_weight:
-        scores = _add_votes(graph, f, scores, ranker.votes, vote_weight)
+        codes = graph.add("Slice", f, [-ranker.votes.n_components], [2**31], [1])
+        shares = add_shares(graph, codes, ranker.votes)
+        votes = graph.add("Mul", shares, float(vote_weight))
+        scores = graph.add("Add", scores, votes)
     n_ranked = min(max(k, N_CALIBRATED), len(keys)) if ranker.is_exclusive else k
     best, labels = graph.topk(scores, n_ranked)
     scaled = graph.add("Mul", best, float(slope))
@@ -41,39 +44,6 @@ def add_dual_ranking(graph, z, f, ranker, dial, k):
     return [graph.add("Slice", part, [0], [k], [1]) for part in (p, labels)]
 
 
-def _add_votes(graph, f, scores, votes, weight):
-    """Add what `NeighborVotes` count to the scores of all labels, exactly."""
-    keys, store = votes.index.keys[:], votes.store
-    sets, (n_keys, n_components) = store.sets, keys.shape
-    n_labels, n_neighbors = sets.shape[1], min(N_NEIGHBORS, n_keys)
-    codes = graph.add("Slice", f, [-n_components], [2**31], [1])
-    codes = graph.unit_length(codes, np.finfo(np.float32).tiny)
-    products = graph.linear(codes, keys, np.zeros(n_keys, dtype=np.float32))
-    best, places = graph.topk(products, n_neighbors)
-    best = graph.add("Relu", best)
-    top = graph.add("Slice", best, [0], [1], [1])
-    is_near = graph.add("Greater", top, 0.0)
-    relative = graph.add("Div", best, graph.add("Where", is_near, top, 1.0))
-    relative = graph.add("Where", is_near, relative, 1.0)
-    power = graph.add("Pow", relative, SHARPENING)
-    total = graph.add("ReduceSum", power, [1], keepdims=1)
-    shares = graph.add("Mul", graph.add("Div", power, total), float(weight))
-    # Labels of each key, filled up by one that does not exist.
-    lengths = np.diff(sets.indptr)
-    labels = np.full((sets.shape[0], max(1, lengths.max())), n_labels)
-    labels[np.arange(labels.shape[1]) < lengths[:, None]] = sets.indices
-    sizes = [0, n_neighbors * labels.shape[1]]
-    found = graph.add("Gather", labels[store.set_of_key], places)
-    ones = np.ones((1, 1, labels.shape[1]), dtype=np.float32)
-    shares = graph.add("Mul", graph.add("Unsqueeze", shares, [2]), ones)
-    found, shares = (graph.add("Reshape", part, sizes) for part in (found, shares))
-    longer = graph.add("Pad", scores, [0, 0, 0, 1])
-    longer = graph.add(
-        "ScatterElements", longer, found, shares, axis=1, reduction="add"
-    )
-    return graph.add("Slice", longer, [0], [n_labels], [1])
-
-
 def add_linear_ranking(graph, codes, decoder, k):
     """Add the ranking by the linear decoder, (n_labels, n_components)."""
     bias = np.zeros(len(decoder), dtype=np.float32)
@@ -81,8 +51,8 @@ def add_linear_ranking(graph, codes, decoder, k):
     return [graph.add("Clip", best, 0.0, 1.0), labels]
 
 
-def add_cascade(graph, f, head, order, k):
-    """Add a `CascadeHead`; `order` is the label of each code.
+def add_cascade(graph, f, head, order, k, votes):
+    """Add a `CascadeHead`; `order` is the label of each code, `votes` `AddedVotes`.
 
     Tables are filled up to whole groups by nodes that are never likely, so that all
     groups are of one size.
@@ -113,6 +83,10 @@ def add_cascade(graph, f, head, order, k):
         log_p = graph.add("Add", own, graph.add("Unsqueeze", above, [2]))
         log_p = graph.add("Reshape", log_p, [0, n_kept * size])
         width = n_kept * size
+    if votes is not None:
+        votes = votes.padded(graph, n_nodes - head.n_labels)
+        votes = votes if nodes is None else votes.chosen(graph, nodes)
+        log_p = votes.raised(graph, log_p, head.is_single_label)
     _check_ranked(k, width - (n_padded if head.tables else 0), "n_candidate_groups")
     best, codes = graph.topk(log_p, k)
     if nodes is not None:
@@ -120,7 +94,7 @@ def add_cascade(graph, f, head, order, k):
     return [_probability(graph, best, 1), graph.add("Gather", order, codes)]
 
 
-def add_product(graph, f, head, order, k):
+def add_product(graph, f, head, order, k, votes):
     """Add a `ProductHead`: the sums of the digits' scores, of all labels."""
     outputs = graph.linear(f, array_of(head.digits.weight), array_of(head.digits.bias))
     sizes = [*head.head_sizes]
@@ -135,25 +109,31 @@ def add_product(graph, f, head, order, k):
     ]
     logits = sums[0] if len(sums) == 1 else graph.add("Sum", *sums)
     if head.table is None:
-        return _draws(graph, logits, head.n_draws, order, k)
+        return _draws(graph, logits, head.n_draws, order, k, votes)
     _check_ranked(k, head.n_shortlist, "n_shortlist")
     _, shortlist = graph.topk(logits, head.n_shortlist)
     z = graph.pair_products(f, array_of(head.table.weight), shortlist)
-    best, places = graph.topk(_log_share(graph, z, head), k)
+    log_p = _log_share(graph, z, head)
+    if votes is not None:
+        votes = votes.chosen(graph, shortlist)
+        log_p = votes.raised(graph, log_p, head.is_single_label)
+    best, places = graph.topk(log_p, k)
     codes = graph.add("GatherElements", shortlist, places, axis=1)
     return [_probability(graph, best, 1), graph.add("Gather", order, codes)]
 
 
-def add_sampling(graph, f, head, order, k):
-    """Add a `SamplingHead`: a softmax over all labels."""
+def add_sampling(graph, f, head, order, k, votes):
+    """Add a `SamplingHead`: a softmax over all labels. It has no votes."""
     table = array_of(head.table.weight)
     logits = graph.linear(f, table[:, :-1], table[:, -1])
-    return _draws(graph, logits, head.n_draws, order, k)
+    return _draws(graph, logits, head.n_draws, order, k, votes)
 
 
-def _draws(graph, logits, n_draws, order, k):
+def _draws(graph, logits, n_draws, order, k, votes):
     """Rank by a softmax, of which a row's labels are `n_draws` draws."""
     log_p = graph.add("LogSoftmax", logits, axis=1)
+    if votes is not None:
+        log_p = votes.raised(graph, log_p, True)
     best, codes = graph.topk(log_p, k)
     return [_probability(graph, best, n_draws), graph.add("Gather", order, codes)]
 

@@ -11,6 +11,7 @@ from skxmc._topk import check_k
 from skxmc._unidec import UniDECClassifier
 from skxmc.export import _encoders, _heads
 from skxmc.export._graph import Graph
+from skxmc.export._votes import AddedVotes, add_shares
 
 
 def to_onnx(estimator, path, k=5):
@@ -117,8 +118,19 @@ def _multi_head(graph, estimator, k):
     if k is not None:
         add = _HEADS[type(net.head).__name__]
         order = estimator.label_order_.astype(np.int64)
-        ranking = add(graph, f, net.head, order, k)
+        votes = _votes_of(graph, estimator, f)
+        ranking = add(graph, f, net.head, order, k, votes)
     return f, net.features.n_outputs, ranking
+
+
+def _votes_of(graph, estimator, f):
+    votes, weight = estimator._votes, estimator.neighbor_weight
+    if votes is None or weight == 0:
+        return None
+    first = estimator._encoder.module.features.first_linear
+    last = first + votes.n_components
+    shares = add_shares(graph, graph.add("Slice", f, [first], [last], [1]), votes)
+    return AddedVotes(shares, weight)
 
 
 def _unidec(graph, estimator, k):
