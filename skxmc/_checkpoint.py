@@ -25,7 +25,7 @@ _FORMAT = Format("skxmc-checkpoint", 1, "a checkpoint of skxmc")
 _NAME, _LOCK = "training.skxmc", "lock"
 # What may change when a training goes on: nothing that it computes hangs on these.
 _FREE = {"checkpoint", "callbacks", "verbose", "device", "distributed"}
-_FREE |= {"threshold", "n_top_labels"}
+_FREE |= {"threshold", "n_top_labels", "neighbor_weight"}
 # What taking up a state raises that is none of this training.
 _WRONG = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 

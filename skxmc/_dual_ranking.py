@@ -50,8 +50,13 @@ def dial_of(encoder_weight, popularity, neighbor_weight, loss_weight):
     Raises
     ------
     ValueError
-        If `encoder_weight` is not between 0 and 1.
+        If `encoder_weight` is not between 0 and 1, or `neighbor_weight` below 0.
     """
+    if not neighbor_weight >= 0:
+        raise ValueError(
+            f"neighbor_weight={neighbor_weight!r} is not at least 0; it is what votes "
+            "of training rows add to log-odds."
+        )
     if not 0 <= encoder_weight <= 1:
         raise ValueError(
             f"encoder_weight={encoder_weight!r} is not between 0 and 1; it is "

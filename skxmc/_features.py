@@ -66,5 +66,6 @@ def start_features(
         input_scale=input_scale(X),
         linear=linear,
         sharpened=sharpened if of_classes else None,
+        n_codes=min(n_components, *Y.shape),
         seed=random_state.randint(2**31),
     )

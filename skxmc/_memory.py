@@ -188,7 +188,7 @@ def multi_head_bytes(
     clusters_labels : bool
         Whether labels are numbered in clusters.
     has_votes : bool
-        Whether training rows are kept by their linear features.
+        Whether training rows are kept by their linear features, if there are any.
     n_components, ridge_alpha, hidden_layer_sizes
         As in `MultiHeadEncodingClassifier`.
     """
@@ -212,15 +212,15 @@ def multi_head_bytes(
     if clusters_labels:
         order = 2 * centroid_bytes(size, _N_CLUSTER_FEATURES) + size.x_bytes
     model = features.weights + dense + tables + 16 * n_labels
-    if has_votes and ridge_alpha is not None and plan.takes_votes:
-        n_components = min(n_components, size.n_samples, n_labels)
-        model += vote_bytes(size, "auto", n_components)
     training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
+    if has_votes and ridge_alpha is not None:
+        model += vote_bytes(size, "auto", n_components)
     return model, max(order, features.fitting, training)
 
 
 def vote_bytes(size, index, n_components):
     """Return the bytes of training rows that vote, by codes, and of their labels."""
+    n_components = min(n_components, size.n_samples, size.n_labels)
     label_rows = size.y_bytes + 16 * size.n_samples + 4 * size.n_labels
     return index_bytes(index, size.n_samples, n_components) + label_rows
 
@@ -246,7 +246,7 @@ def dual_encoder_bytes(
     has_centroids : bool
         Whether labels are described by their training rows.
     has_votes : bool
-        Whether training rows are kept by their linear features.
+        Whether training rows are kept by their linear features, if there are any.
     n_centroid_features, embedding_size, index, n_components, ridge_alpha, \
             hidden_layer_sizes
         As in `UniDECClassifier`.
@@ -258,8 +258,7 @@ def dual_encoder_bytes(
     descriptions = centroid_bytes(size, n_centroid_features) if has_centroids else 0
     tower = features.weights + embedding
     model = tower + descriptions + index_bytes(index, *keys)
-    if has_votes:
-        n_components = min(n_components, size.n_samples, size.n_labels)
+    if has_votes and ridge_alpha is not None:
         model += vote_bytes(size, index, n_components)
     training = tower + features.optimizer + descriptions
     training += array_bytes(*keys) + size.y_bytes

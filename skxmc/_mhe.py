@@ -2,6 +2,7 @@
 
 import copy
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -22,6 +23,8 @@ from skxmc.metrics import precision_at_k
 
 # Training rows that the recall of the candidates is measured on, if none is held out.
 _N_RECALL_ROWS = 4096
+# Up to this, labels that no row votes for keep their order.
+_MOST_WEIGHT = 4
 
 
 class MultiHeadEncodingClassifier(
@@ -86,10 +89,11 @@ class MultiHeadEncodingClassifier(
         a sixth. None leaves the linear features out.
     neighbor_weight : float, default=2.0
         What votes of the nearest training rows add to the log-odds of labels, see
-        Notes; at most 4. May be changed after `fit`. 0 ranks without them, which takes
-        a fraction of the time; a model fitted with 0 has none. Nor has one without
-        linear features or of an X on disk, and "sampling" and "product" of several
-        digits without a shortlist.
+        Notes; at most 4. May be changed after `fit`, by rows held out: those of
+        training vote for themselves. 0 ranks without votes, in a fraction of the time;
+        a model fitted with 0 has none. Nor has one without linear features or of data
+        on disk, "sampling", and "product" without a shortlist but for 1-D y of one
+        digit.
     hidden_layer_sizes : sequence of int, default=(1024,)
         Units of the perceptron's hidden layers. The last one and the linear features
         are what the heads see.
@@ -194,10 +198,11 @@ class MultiHeadEncodingClassifier(
       logits are raised to stand for those that are not.
 
     The vote v for a label is the weighted share of the 50 training rows nearest to x
-    that have it, by the cosine of the first `n_components` linear features, to the
-    power 24. ``log-odds(p) + neighbor_weight * (v - p)`` stands for the log-odds of p:
-    a label that neighbours have as often as the heads expect stays where it is. Of 1-D
-    y, probabilities are scaled to their former sum.
+    that have it (of those with labels; approximately, of more than 500 000), by the
+    cosine of the first `n_components` linear features, to the power 24. ``log-odds(p) +
+    neighbor_weight * (v - p)`` stands for the log-odds of p: what neighbours have as
+    often as the heads expect stays where it is. Of 1-D y, probabilities are then scaled
+    to their former sum.
 
     Labels with equal scores stand by their number, those without a score come last,
     by frequency, with score 0.
@@ -227,7 +232,7 @@ class MultiHeadEncodingClassifier(
         "_n_features_out": "int",
         "_votes?": "NeighborVotes | none",
     }
-    _votes = None  # of models stored before there were any
+    _votes: Any = None  # of models stored before there were any
 
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
@@ -243,7 +248,7 @@ class MultiHeadEncodingClassifier(
         "n_shortlist": [Interval(Integral, 0, None, closed="left"), None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
-        "neighbor_weight": [Interval(Real, 0, 4, closed="both")],
+        "neighbor_weight": [Interval(Real, 0, _MOST_WEIGHT, closed="both")],
         "init": [HasMethods(["transform", "fit"]), None],
         "average_weights": ["boolean"],
     }
@@ -350,14 +355,13 @@ class MultiHeadEncodingClassifier(
             "n_iter_": len(history),
             "_n_features_out": net.features.n_outputs,
             "_encoder": encoder,
-            "_votes": self._gather_votes(encoder, X, targets, form),
+            "_votes": self._gather_votes(encoder, X, targets),
         }
 
-    def _gather_votes(self, encoder, X, targets, form):
-        plan = self._plan(targets.shape[1], form.is_single_label)
-        if self.neighbor_weight == 0 or not plan.takes_votes:
+    def _gather_votes(self, encoder, X, targets):
+        if self.neighbor_weight == 0 or not encoder.module.head.takes_votes:
             return None
-        return gather_votes(encoder, X, targets, "auto", self.n_components)
+        return gather_votes(encoder, X, targets, "auto")
 
     def _start(self, X, Y, form, rng):
         """Return the variant, the codes of the labels and the network to train."""
@@ -457,13 +461,14 @@ class MultiHeadEncodingClassifier(
         )
 
     def _memory_of(self, size):
+        plan = self._plan(size.n_labels, size.is_single_label)
         return multi_head_bytes(
-            *(size, self._plan(size.n_labels, size.is_single_label)),
+            *(size, plan),
             clusters_labels=isinstance(self.label_order, str)
             and self.label_order == "cluster",
             n_components=self.n_components,
             ridge_alpha=self.ridge_alpha,
-            has_votes=self.neighbor_weight > 0,
+            has_votes=self.neighbor_weight > 0 and plan.takes_votes,
             hidden_layer_sizes=self.hidden_layer_sizes,
         )
 
@@ -473,24 +478,30 @@ class MultiHeadEncodingClassifier(
         return tags
 
     def _rank(self, X, k):
-        codes, scores = self._encoder.rank(X, k, self._vote_counter())
+        codes, scores = self._encoder.rank(X, k, self._count_votes())
         return self.label_order_[codes], scores
 
     def _score_label(self, X, label):
         code = np.flatnonzero(self.label_order_ == label)[0]
-        return self._encoder.score_label(X, code, self._vote_counter())
+        return self._encoder.score_label(X, code, self._count_votes())
 
-    def _vote_counter(self):
-        """Return what computes votes of rows by their linear features, or None."""
-        weight, votes, device = self.neighbor_weight, self._votes, self._encoder.device
-        if votes is None or weight == 0:
+    def _vote_weight(self):
+        """Return what votes weigh as it is set now, 0 where there are none."""
+        if self._votes is None:
+            return 0.0
+        if not 0 <= self.neighbor_weight <= _MOST_WEIGHT:
+            raise ValueError(
+                f"neighbor_weight={self.neighbor_weight!r} is not between 0 and "
+                f"{_MOST_WEIGHT}; votes of greater weight would turn labels round."
+            )
+        return float(self.neighbor_weight)
+
+    def _count_votes(self):
+        """Return what computes `VoteShares` of rows from their codes, or None."""
+        weight, votes, device = self._vote_weight(), self._votes, self._encoder.device
+        if not weight:
             return None
-
-        def count(linear):
-            codes = np.ascontiguousarray(linear[:, : votes.n_components])
-            return _nn.Votes(votes.count(codes, device), weight)
-
-        return count
+        return lambda codes: _nn.VoteShares(votes.count(codes, device), weight)
 
     def _score_directions(self):
         return self._encoder.module.head.directions

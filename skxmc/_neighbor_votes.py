@@ -85,8 +85,8 @@ class NeighborVotes:
         return small
 
 
-def gather_votes(encoder, X, Y, kind, n_components=None):
-    """Make the `NeighborVotes` of training rows by a network's linear features.
+def gather_votes(encoder, X, Y, kind):
+    """Make the `NeighborVotes` of training rows by codes among a network's features.
 
     Parameters
     ----------
@@ -96,8 +96,6 @@ def gather_votes(encoder, X, Y, kind, n_components=None):
         All rows, with their labels.
     kind : str
         See `NeighborVotes`.
-    n_components : int or None, default=None
-        How many of the first linear features are a code; None for all.
 
     Returns
     -------
@@ -105,14 +103,19 @@ def gather_votes(encoder, X, Y, kind, n_components=None):
         None without linear features, and of mapped rows, which may be more than memory
         holds codes of.
     """
-    linear = getattr(encoder.module.features, "linear", None)
-    if linear is None or is_mapped(X):
+    features = encoder.module.features
+    place = getattr(features, "codes", None)
+    if place is None or is_mapped(X):
         return None
     store = LabelStore(Y, key_per_set=False)
-    encode = _nn.Encoder(linear, encoder.device)
+    encode = _nn.Encoder(features.linear, encoder.device)
+    n_codes = place.stop - place.start
+    codes = np.empty((len(store.key_rows), n_codes), dtype=np.float32)
+    parts = row_blocks(codes, _CODED_ROWS)
     blocks = row_blocks(SelectedRows(X, store.key_rows), _CODED_ROWS)
-    codes = [encode(block)[:, :n_components] for block in blocks]
-    return NeighborVotes(store, np.concatenate(codes), kind)
+    for part, block in zip(parts, blocks, strict=True):
+        part[:] = encode(block)[:, :n_codes]
+    return NeighborVotes(store, codes, kind)
 
 
 def widened(Y, n_labels):

@@ -616,7 +616,7 @@ class UniDECClassifier(
             has_centroids=self.centroid_weight > 0 or self.label_features is None,
             n_centroid_features=self.n_centroid_features,
             embedding_size=self.embedding_size,
-            has_votes=self.neighbor_weight > 0 and self.ridge_alpha is not None,
+            has_votes=self.neighbor_weight > 0,
             index=self.index,
             n_components=self.n_components,
             ridge_alpha=self.ridge_alpha,

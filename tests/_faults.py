@@ -24,14 +24,14 @@ from skorch.callbacks import Callback
 from skxmc.datasets import make_xmc_classification
 
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
-# One of each class, and a network in each way to train one. The others are slow: what
-# these are for takes processes of its own, seconds an estimator.
-_DAILY = {0, 1, 3, 6}
+# The first of each class, and the first of it that is solved, not trained. The others
+# are slow: what these are for takes processes of its own, seconds an estimator.
+_KINDS = [(type(e), bool(e.hidden_layer_sizes)) for e in ESTIMATORS]
 each_class = pytest.mark.parametrize(
     "estimator",
     [
-        e if i in _DAILY else pytest.param(e, marks=pytest.mark.slow)
-        for i, e in enumerate(ESTIMATORS)
+        pytest.param(e, marks=[pytest.mark.slow] if kind in _KINDS[:i] else [])
+        for i, (e, kind) in enumerate(zip(ESTIMATORS, _KINDS, strict=True))
     ],
 )
 

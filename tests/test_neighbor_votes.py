@@ -167,11 +167,14 @@ def test_rows_are_kept_in_as_few_bits_as_all_else(problem):
     assert 3 * small._ranker.votes.index.n_bytes < model._ranker.votes.index.n_bytes
 
 
-# Multi-head: every label has a probability of its own, to compare with.
+# Multi-head: where all labels are scored, and where few are.
 MULTI_HEAD = {
     "flat": {},
+    "full": {"variant": "full"},
     "cascade": {"variant": "cascade", "n_heads": 2, "n_candidate_groups": 50},
     "product": {"variant": "product", "n_heads": 2, "n_shortlist": 60},
+    "cascade of few": {"variant": "cascade", "n_heads": 2, "n_candidate_groups": 2},
+    "product of few": {"variant": "product", "n_heads": 2, "n_shortlist": 9},
 }
 
 
@@ -191,10 +194,8 @@ def all_probabilities(model, X):
     return np.take_along_axis(scores, np.argsort(indices, axis=1), axis=1)
 
 
-def linear_features(model, X):
-    features = model._encoder.module.features
-    first = features.first_linear
-    return model.transform(X)[:, first : first + model._votes.n_components]
+def codes_of(model, X):
+    return model.transform(X)[:, model._encoder.module.features.codes]
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -205,13 +206,16 @@ def test_log_odds_of_the_heads_rise_with_votes(problem, kind, single, weight):
     model = fit_multi_head(problem, single=single, **MULTI_HEAD[kind])
     plain = model.set_params(neighbor_weight=0.0)
     p = all_probabilities(plain, X_new).astype(np.float64)
+    is_scored = p > 0
+    assert is_scored.all() != ("few" in kind)
     if single:
         names, columns = np.unique(first_labels(Y), return_inverse=True)
         Y = sp.eye_array(len(names), format="csr", dtype=np.float32)[columns]
-    codes = linear_features(model, X)
-    shares = votes_written_out(codes, Y, linear_features(model, X_new))
+    shares = votes_written_out(codes_of(model, X), Y, codes_of(model, X_new))
+    assert (shares[~is_scored] > 0).any() == ("few" in kind)
     p = np.clip(p, 1e-9, 1 - 1e-7)
     expected = 1 / (1 + np.exp(-np.log(p / (1 - p)) - weight * (shares - p)))
+    p, expected = np.where(is_scored, p, 0), np.where(is_scored, expected, 0)
     if single:
         expected *= p.sum(axis=1, keepdims=True) / expected.sum(axis=1, keepdims=True)
     model.set_params(neighbor_weight=weight)
@@ -222,16 +226,6 @@ def test_log_odds_of_the_heads_rise_with_votes(problem, kind, single, weight):
     for label in (0, 7):
         by_label = model._score_label(model._check_X(X_new), label)
         np.testing.assert_allclose(by_label, found[:, label], rtol=1e-5, atol=1e-7)
-
-
-def test_labels_out_of_the_candidates_are_not_voted_for(problem):
-    params = MULTI_HEAD["cascade"] | {"n_candidate_groups": 2}
-    model = fit_multi_head(problem, **params)
-    voted = all_probabilities(model, problem[2])
-    plain = all_probabilities(model.set_params(neighbor_weight=0), problem[2])
-    np.testing.assert_array_equal(voted > 0, plain > 0)
-    assert (plain == 0).any()
-    assert (voted != plain).any()
 
 
 def test_multi_head_of_weight_0_after_the_fit_is_one_before_it(problem):
@@ -247,19 +241,50 @@ def test_multi_head_of_weight_0_after_the_fit_is_one_before_it(problem):
     assert never._votes is None
 
 
-@pytest.mark.parametrize(
-    ("single", "params"),
-    [
-        (False, {"ridge_alpha": None}),
-        (False, {"variant": "sampling"}),
-        (False, {"variant": "product", "n_shortlist": 0}),
-        (True, {"variant": "product", "n_heads": 2}),
-    ],
-)
+WITHOUT = [
+    (False, {"ridge_alpha": None}),
+    (False, {"variant": "sampling"}),
+    (False, {"variant": "product", "n_heads": 1, "n_shortlist": 0}),
+    (False, {"variant": "product", "n_heads": 2, "n_shortlist": 0}),
+    (True, {"variant": "product", "n_heads": 2}),
+]
+
+
+@pytest.mark.parametrize(("single", "params"), WITHOUT)
 def test_multi_head_without_votes(problem, single, params):
     model = fit_multi_head(problem, single=single, **params)
     assert model._votes is None
     assert model.predict_topk(problem[2], k=3)[0].shape == (200, 3)
+
+
+@pytest.mark.parametrize(
+    ("single", "params", "then"),
+    [
+        (True, {"variant": "product", "n_heads": 2}, {"n_heads": 1}),
+        (True, {"variant": "product", "n_heads": 2}, {"n_shortlist": 10}),
+        (False, {"variant": "product", "n_shortlist": 0}, {"n_shortlist": 10}),
+        (False, {"variant": "product", "n_shortlist": 10}, {"n_shortlist": 0}),
+    ],
+)
+def test_heads_that_training_goes_on_from_decide(problem, single, params, then):
+    model = fit_multi_head(problem, single=single, warm_start=True, **params)
+    had_votes = model._votes is not None
+    X, Y = problem[0][100:], problem[1][100:]
+    model.set_params(**then).fit(X, first_labels(Y) if single else Y)
+    assert (model._votes is not None) == had_votes
+    assert model.predict_topk(X, k=3)[0].shape == (600, 3)
+    if had_votes:  # of the new rows
+        assert len(model._votes.index.keys) == 600
+
+
+@pytest.mark.parametrize("weight", [-1, 4.5, np.nan])
+def test_weights_out_of_range_are_refused_after_the_fit_too(problem, weight):
+    for model in (fit_multi_head(problem, max_epochs=1), fit(problem)):
+        model.set_params(neighbor_weight=weight)
+        if weight > 4 and isinstance(model, UniDECClassifier):
+            continue  # it calibrates anew
+        with pytest.raises(ValueError, match=f"neighbor_weight={weight!r} is not"):
+            model.predict_topk(problem[2], k=1)
 
 
 def test_multi_head_holds_no_codes_of_mapped_rows(problem, tmp_path):
@@ -272,3 +297,20 @@ def test_codes_are_as_long_as_n_components(problem):
     model = fit_multi_head(problem, n_components=12)
     assert model._votes.n_components == 12
     assert model.transform(problem[2]).shape[1] == 1024 + 2 * 12
+    # They are those of the features, wherever these come from.
+    for params in ({"init": model}, {"init": model, "ridge_alpha": None}):
+        assert fit_multi_head(problem, **params)._votes.n_components == 12
+
+
+def test_rows_held_out_vote_too(problem):
+    model = fit_multi_head(problem, early_stopping=True)
+    assert len(model._votes.index.keys) == 700
+
+
+@pytest.mark.parametrize("n_components", [None, 40])
+def test_a_small_multi_head_model_votes_as_well(problem, n_components):
+    model = fit_multi_head(problem)
+    small = model.compress("int8", n_components=n_components, X=problem[0])
+    assert 3 * small._votes.index.n_bytes < model._votes.index.n_bytes
+    found, others = (m.predict_topk(problem[2], k=1)[0] for m in (model, small))
+    assert (found == others).mean() > (0.95 if n_components is None else 0.8)

@@ -73,6 +73,13 @@ def evaluate(Y_train, Y_test, ranking, ks=(1, 3, 5)):
     return [" / ".join(f"{100 * v:.2f}" for v in row) for row in (precision, scored)]
 
 
+def without_votes(estimator):
+    """Set the weight of votes of training rows to 0, for tables of all else."""
+    if "neighbor_weight" in estimator.get_params():
+        estimator.set_params(neighbor_weight=0)
+    return estimator
+
+
 def print_row(*cells):
     """Print a row of a Markdown table."""
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)

@@ -56,6 +56,7 @@ class Entry:
         return self.kind in ("declare", "multi_head", "unidec")
 
 
+SMALL_AND_FAST = {"storage": "int4", "neighbor_weight": 0}
 FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.6}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
@@ -63,14 +64,13 @@ ENTRIES = {
     "DECLARE, classifiers": Entry("declare", {"classifier_weight": 0.6}),
     "MultiHead": Entry("multi_head", {}),
     "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
-    "MultiHead, 4 bits, 80 numbers a row": Entry(
-        "multi_head", {"storage": "int4", "n_numbers": 80}
+    "MultiHead, 4 bits, no votes": Entry("multi_head", SMALL_AND_FAST),
+    "MultiHead, 4 bits, 80 numbers a row, no votes": Entry(
+        "multi_head", SMALL_AND_FAST | {"n_numbers": 80}
     ),
     "UniDEC": Entry("unidec", {}),
     "UniDEC, 4 bits": Entry("unidec", {"storage": "int4"}),
-    "UniDEC, 4 bits, no votes": Entry(
-        "unidec", {"storage": "int4", "neighbor_weight": 0}
-    ),
+    "UniDEC, 4 bits, no votes": Entry("unidec", SMALL_AND_FAST),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
     "UniDEC, label texts, dial to the tail": Entry(
         "unidec", {"label_texts": True} | FOR_THE_TAIL

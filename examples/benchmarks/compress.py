@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import torch
-from _data import evaluate, load, print_header, print_row
+from _data import evaluate, load, print_header, print_row, without_votes
 
 import skxmc
 
@@ -30,7 +30,7 @@ def main():
         X, Y, X_held, Y_held = load(name, validation=True)
         is_single_label = (np.diff(Y.indptr) == 1).all()
         for estimator in ESTIMATORS:
-            model = getattr(skxmc, estimator)(random_state=0)
+            model = without_votes(getattr(skxmc, estimator)(random_state=0))
             model.fit(X, Y.indices if is_single_label else Y)
             models = {"float32": model}
             models |= {storage: model.compress(storage) for storage in STORAGES}

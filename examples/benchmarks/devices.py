@@ -12,7 +12,7 @@ import time
 import warnings
 
 import torch
-from _data import evaluate, load, print_header, print_row
+from _data import evaluate, load, print_header, print_row, without_votes
 
 import skxmc
 
@@ -48,10 +48,8 @@ def describe(devices):
 
 
 def compare(name, estimator, data, options):
-    runs = [
-        measure(estimator(device=d, random_state=0), data, options.repeats)
-        for d in options.devices
-    ]
+    models = [estimator(device=d, random_state=0) for d in options.devices]
+    runs = [measure(without_votes(m), data, options.repeats) for m in models]
     first = runs[0]
     for device, (fit, rate, figures) in zip(options.devices, runs, strict=True):
         print_row(

@@ -9,7 +9,7 @@ import argparse
 import time
 
 import numpy as np
-from _data import load, print_header, print_row
+from _data import load, print_header, print_row, without_votes
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
@@ -58,7 +58,7 @@ def delete(model, x, rng):
 def run(name, make, n_rows):
     X, Y, X_held = load_rows(name)
     rng = np.random.RandomState(0)
-    model = make(random_state=0).fit(X, Y)
+    model = without_votes(make(random_state=0)).fit(X, Y)
     rows = rng.permutation(np.flatnonzero(np.diff(X_held.indptr) > 2 * N_DELETED))
     start = time.perf_counter()
     results = [delete(model, X_held[[row]], rng) for row in rows[:n_rows]]

@@ -36,6 +36,7 @@ from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import precision_at_k
 
 SEEDS = (0, 1)
+NO_VOTES = {"neighbor_weight": 0}  # what they are worth: neighbor_votes.py
 WEAK = {"hidden_layer_sizes": (32,), "ridge_alpha": None}
 ORDERS = ("natural", "random", "frequency", "cluster")
 
@@ -190,11 +191,11 @@ def compare_cascade():
 def compare_classes():
     print_header("data", "classes", "estimator", "accuracy", "fit s")
     heads = {
-        "multi-head, product": MultiHeadEncodingClassifier("product"),
-        "multi-head, product, 200 anew (auto)": MultiHeadEncodingClassifier(),
-        "multi-head, cascade": MultiHeadEncodingClassifier("cascade"),
+        "multi-head, product": MultiHeadEncodingClassifier("product", **NO_VOTES),
+        "multi-head, product, 200 anew (auto)": MultiHeadEncodingClassifier(**NO_VOTES),
+        "multi-head, cascade": MultiHeadEncodingClassifier("cascade", **NO_VOTES),
     }
-    others = {"UniDEC": UniDECClassifier(), "DECLARE": DECLAREClassifier()}
+    others = {"UniDEC": UniDECClassifier(**NO_VOTES), "DECLARE": DECLAREClassifier()}
     for name in ("stdlib", "debian-depends"):
         show_accuracy(name, rarest_labels(name), heads | others)
     show_accuracy("synthetic", many_classes(), heads)
@@ -303,9 +304,8 @@ def fit(X, y, seed, params):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Of .* labels", UserWarning)
         start = time.perf_counter()
-        model = MultiHeadEncodingClassifier(
-            random_state=seed, **{"n_heads": 2} | params
-        ).fit(X, y)
+        params = {"n_heads": 2} | NO_VOTES | params
+        model = MultiHeadEncodingClassifier(random_state=seed, **params).fit(X, y)
     return model, time.perf_counter() - start
 
 

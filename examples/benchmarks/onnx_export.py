@@ -19,13 +19,14 @@ from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifi
 from skxmc.export import pad_rows, to_onnx
 from skxmc.metrics import precision_at_k
 
+NO_VOTES = {"neighbor_weight": 0, "random_state": 0}
 ESTIMATORS = {
-    "UniDEC": UniDECClassifier(random_state=0),
-    "multi-head, full": MultiHeadEncodingClassifier("full", random_state=0),
+    "UniDEC": UniDECClassifier(**NO_VOTES),
+    "multi-head, full": MultiHeadEncodingClassifier("full", **NO_VOTES),
     "multi-head, cascade": MultiHeadEncodingClassifier(
-        "cascade", n_heads=2, n_candidate_groups=5, random_state=0
+        "cascade", n_heads=2, n_candidate_groups=5, **NO_VOTES
     ),
-    "multi-head, product": MultiHeadEncodingClassifier("product", random_state=0),
+    "multi-head, product": MultiHeadEncodingClassifier("product", **NO_VOTES),
     "DECLARE, linear": DECLAREClassifier(
         decoder="linear", input_weight=0, random_state=0
     ),

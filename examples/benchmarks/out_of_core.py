@@ -27,6 +27,7 @@ import skxmc
 from skxmc.datasets import load_mapped, make_xmc_classification, write_mapped
 
 NARROW = {"n_components": 32, "hidden_layer_sizes": (64,), "max_epochs": 1}
+NARROW |= {"neighbor_weight": 0}  # mapped rows have no votes
 SETTINGS = {
     # Otherwise the model holds the rows of X, and faiss a copy of the codes.
     "DECLAREClassifier": {"n_components": 32, "input_weight": 0.0, "index": "exact"},

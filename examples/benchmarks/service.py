@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _data import load, print_header, print_row, read_lines
+from _data import load, print_header, print_row, read_lines, without_votes
 from threadpoolctl import threadpool_limits
 
 import skxmc
@@ -58,6 +58,7 @@ def measure(options):
         path = options.folder / f"{name}.skxmc"
         if not path.exists():
             classifier = getattr(skxmc, name)(max_epochs=options.epochs, random_state=0)
+            classifier = without_votes(classifier)
             skxmc.XMCTextClassifier(classifier).fit(texts, tags).save(path)
         model = skxmc.load(path, mmap=True)
         with threadpool_limits(1):  # as the server does

@@ -25,7 +25,7 @@ from skxmc._nn._threads import (
     n_available,
     one_blas_thread,
 )
-from skxmc._nn._votes import Votes
+from skxmc._nn._votes import VoteShares
 from skxmc._nn._whole_numbers import has_whole_numbers, whole_products
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
     "SparseProduct",
     "TextFeatures",
     "Tower",
-    "Votes",
+    "VoteShares",
     "all_blas_threads",
     "candidate_recall",
     "check_callbacks",

@@ -48,6 +48,8 @@ class CascadeHead(nn.Module):
         Whether siblings exclude each other (softmax) or not (a sigmoid each).
     """
 
+    takes_votes = True  # labels are scored one by one
+
     def __init__(
         self,
         n_features,
@@ -122,7 +124,7 @@ class CascadeHead(nn.Module):
         return np.exp(np.minimum(log_p[:, code].cpu().numpy(), 0))
 
     def score(self, features, n_rows=None, votes=None):
-        """Score the labels below the best nodes; `votes` are `Votes`.
+        """Score the labels below the best nodes; `votes` are `VoteShares`.
 
         Returns
         -------

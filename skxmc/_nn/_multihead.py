@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -42,11 +43,16 @@ class Features(nn.Module):
         s(x), where linear(x) are scores of classes, of which what tells low ones from
         still lower ones is noise: cut below minus their root mean square, to norm 4; or
         their softmax, times 4. None for no s.
+    n_codes : int or None
+        How many of the first outputs of the linear map are a code, by which rows are
+        compared; None for all.
     seed : int
         Seeds the initial weights.
     """
 
-    sharpened: Any = None  # of models stored before there was a choice
+    # Of models stored before there was a choice.
+    sharpened: Any = None
+    n_codes: Any = None
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class Features(nn.Module):
         linear,
         seed,
         sharpened=None,
+        n_codes=None,
     ):
         super().__init__()
         self.n_features, self.n_outputs = n_features, 0
@@ -71,18 +78,22 @@ class Features(nn.Module):
             c = len(linear[1])
             self.linear = SparseEncoder(n_features, c, (), linear=linear, **options)
             self.n_outputs += c
+            if n_codes is not None:
+                self.n_codes = n_codes
             if sharpened is not None:
                 self.sharpened = sharpened
                 self.n_outputs += c
         self.dropout = Dropout(dropout)
 
     @property
-    def first_linear(self):
-        """Where the outputs of the linear map begin; None without."""
+    def codes(self):
+        """Where the codes are among the outputs, a slice; None without a linear map."""
         if self.linear is None or self.linear.linear_bias is None:
             return None
+        n_linear = len(self.linear.linear_bias)
         n_copies = 1 if self.sharpened is None else 2
-        return self.n_outputs - n_copies * len(self.linear.linear_bias)
+        start = self.n_outputs - n_copies * n_linear
+        return slice(start, start + (self.n_codes or n_linear))
 
     def forward(self, x):
         """Map `SparseRows` (n_rows, n_features) to (n_rows, n_outputs)."""
@@ -142,7 +153,7 @@ class MultiHeadNet(nn.Module):
     def rank(self, x, k, n_rows=None, count_votes=None):
         """Rank the k most probable labels of the first rows: (codes, probabilities).
 
-        `count_votes` computes `Votes` of rows from their linear features, an ndarray.
+        `count_votes` computes `VoteShares` of rows from their codes, an ndarray.
         """
         features = self.features(x)
         votes = self._votes(features, n_rows, count_votes)
@@ -154,10 +165,11 @@ class MultiHeadNet(nn.Module):
         votes = self._votes(features, n_rows, count_votes)
         return self.head.score_label(features, code, n_rows, votes)
 
-    def _votes(self, features, n_rows, count):
-        if count is None:
+    def _votes(self, features, n_rows, count_votes):
+        if count_votes is None:
             return None
-        return count(features[:n_rows, self.features.first_linear :].cpu().numpy())
+        codes = features[:n_rows, self.features.codes].cpu().numpy()
+        return count_votes(np.ascontiguousarray(codes))
 
 
 def candidate_recall(encoder, X, targets):

@@ -82,6 +82,12 @@ class ProductHead(nn.Module):
             self.by_frequency = np.argsort(-counts, kind="stable")
 
     @property
+    def takes_votes(self):
+        """Whether labels are scored one by one, beside which rows may vote."""
+        has_one_digit = self.is_single_label and len(self.head_sizes) == 1
+        return self.table is not None or has_one_digit
+
+    @property
     def n_scores(self):
         """How many digits and labels are scored for a row."""
         return sum(self.head_sizes) + self.n_shortlist
@@ -159,7 +165,7 @@ class ProductHead(nn.Module):
         return [exact_scores(log_p.cpu().numpy()) for log_p in heads]
 
     def score(self, features, n_rows=None, votes=None):
-        """Score the shortlist; `votes` are `Votes`.
+        """Score the shortlist; `votes` are `VoteShares`.
 
         Returns
         -------

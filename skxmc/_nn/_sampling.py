@@ -29,6 +29,8 @@ class SamplingHead(nn.Module):
         Mean number of labels of a row; 1 if each has one.
     """
 
+    takes_votes = False  # several labels are draws of one softmax
+
     def __init__(self, n_features, head_sizes, counts, *, n_sampled_groups, n_draws):
         super().__init__()
         self.n_labels, self.n_draws = len(counts), n_draws
@@ -73,7 +75,7 @@ class SamplingHead(nn.Module):
         return (row_logsumexp(totals) - true).sum() / max(len(codes), 1)
 
     def rank(self, features, k, n_rows=None, votes=None):
-        """Rank the k most probable labels of the first rows; it takes no votes."""
+        """Rank the k most probable labels of the first rows; the others are padding."""
         codes, log_p = topk_dense(self._log_probabilities(features, n_rows), k)
         return codes, probability_of_draws(log_p, self.n_draws)
 

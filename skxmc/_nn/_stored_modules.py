@@ -51,6 +51,7 @@ _FIELDS = {
         "hidden": "SparseEncoder | none",
         "linear": "SparseEncoder | none",
         "sharpened?": "str",
+        "n_codes?": "int",
         "dropout": "Dropout",
     },
     MultiHeadNet: {
@@ -151,6 +152,9 @@ def _check_features(features):
     known = {None, *SHARPENED}
     if features.sharpened not in known:
         raise ValueError(f"its scores are {features.sharpened!r}, not of {known}.")
+    n_linear = 0 if features.linear is None else len(features.linear.linear_bias)
+    if features.n_codes is not None and not 0 < features.n_codes <= n_linear:
+        raise ValueError(f"{features.n_codes} of {n_linear} linear features are codes.")
 
 
 def _check_ranking(head):

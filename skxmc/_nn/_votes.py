@@ -11,7 +11,7 @@ from skxmc._nn._losses import log_sigmoid, row_logsumexp, segment_logsumexp
 _LEAST = 1e-30
 
 
-class Votes(NamedTuple):
+class VoteShares(NamedTuple):
     """Shares of the training rows near each row of a batch that have a label.
 
     ``log-odds(p) + weight * (share - p)`` stands for the log-odds of p: a label that
@@ -30,9 +30,8 @@ class Votes(NamedTuple):
 
     def raised_logits(self, z):
         """Add them to the logits of all labels, a tensor (n_rows, n_labels)."""
-        shares = torch.from_numpy(self.shares.toarray()).to(z.device)
         # Not torch's own sigmoid, which rounds the last numbers of an array otherwise.
-        return z + self.weight * (shares - log_sigmoid(z).exp())
+        return z + self.weight * (self._all(z.device) - log_sigmoid(z).exp())
 
     def raised(self, log_p, candidates, is_exclusive):
         """Add them to log-probabilities.
@@ -51,11 +50,8 @@ class Votes(NamedTuple):
         """
         log_p = log_p.clamp(max=-_LEAST)
         z = log_p - (-log_p.expm1()).log()
-        if candidates is None:
-            raised = log_sigmoid(self.raised_logits(z))
-        else:
-            shares = self._shares_of(candidates)
-            raised = log_sigmoid(z + self.weight * (shares - log_p.exp()))
+        shares = self._all(z.device) if candidates is None else self._of(candidates)
+        raised = log_sigmoid(z + self.weight * (shares - log_p.exp()))
         if not is_exclusive:
             return raised
         if candidates is None:
@@ -66,7 +62,10 @@ class Votes(NamedTuple):
         )
         return raised + (before - after)[candidates.rows]
 
-    def _shares_of(self, candidates):
+    def _all(self, device):
+        return torch.from_numpy(self.shares.toarray()).to(device)
+
+    def _of(self, candidates):
         """Look up the candidates' shares, 0 where no row votes: (n_pairs,)."""
         device, places = candidates.nodes.device, candidates.flat_indices
         rows = np.repeat(np.arange(candidates.n_rows), np.diff(self.shares.indptr))

@@ -8,6 +8,7 @@ from skxmc._version import __version__
 
 # Operators of 2022, which runtimes have had for years.
 _OPSET, _IR_VERSION = 18, 8
+FLOAT, DOUBLE = 1, 11  # kinds of numbers, of onnx.TensorProto
 _INPUTS = "indices", "values"
 # Protocol buffers end at 2 GiB; above this, weights go into a file beside.
 _MAX_INLINE_BYTES = 2**30

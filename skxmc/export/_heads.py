@@ -8,11 +8,11 @@ import numpy as np
 from skxmc._codes import code_digits
 from skxmc._dual_ranking import N_CALIBRATED
 from skxmc.export._encoders import array_of
+from skxmc.export._graph import DOUBLE, FLOAT
 from skxmc.export._votes import add_shares
 
 # Logit of a code that no label has. Finite: a group of nothing else stays a number.
 _NEVER = np.float32(-1e30)
-_FLOAT, _DOUBLE = 1, 11  # of onnx.TensorProto
 
 
 def add_dual_ranking(graph, z, f, ranker, dial, k):
@@ -123,7 +123,7 @@ def add_product(graph, f, head, order, k, votes):
 
 
 def add_sampling(graph, f, head, order, k, votes):
-    """Add a `SamplingHead`: a softmax over all labels. It has no votes."""
+    """Add a `SamplingHead`: a softmax over all labels."""
     table = array_of(head.table.weight)
     logits = graph.linear(f, table[:, :-1], table[:, -1])
     return _draws(graph, logits, head.n_draws, order, k, votes)
@@ -144,9 +144,9 @@ def _probability(graph, log_p, n_draws):
     if n_draws == 1:
         return p
     one, draws = np.array(1.0), np.array(float(n_draws))
-    p = graph.add("Cast", p, to=_DOUBLE)
+    p = graph.add("Cast", p, to=DOUBLE)
     rest = graph.add("Pow", graph.add("Sub", one, p), draws)
-    return graph.add("Cast", graph.add("Sub", one, rest), to=_FLOAT)
+    return graph.add("Cast", graph.add("Sub", one, rest), to=FLOAT)
 
 
 def _log_share(graph, z, head):

@@ -124,13 +124,11 @@ def _multi_head(graph, estimator, k):
 
 
 def _votes_of(graph, estimator, f):
-    votes, weight = estimator._votes, estimator.neighbor_weight
-    if votes is None or weight == 0:
+    weight, place = estimator._vote_weight(), estimator._encoder.module.features.codes
+    if not weight:
         return None
-    first = estimator._encoder.module.features.first_linear
-    last = first + votes.n_components
-    shares = add_shares(graph, graph.add("Slice", f, [first], [last], [1]), votes)
-    return AddedVotes(shares, weight)
+    codes = graph.add("Slice", f, [place.start], [place.stop], [1])
+    return AddedVotes(add_shares(graph, codes, estimator._votes), weight)
 
 
 def _unidec(graph, estimator, k):

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skxmc._neighbor_votes import N_NEIGHBORS, SHARPENING
-
-_FLOAT, _DOUBLE = 1, 11  # of onnx.TensorProto
+from skxmc.export._graph import DOUBLE, FLOAT
 
 
 def add_shares(graph, codes, votes):
@@ -59,11 +58,11 @@ class AddedVotes(NamedTuple):
         return self._replace(shares=shares)
 
     def raised(self, graph, log_p, is_exclusive):
-        """Add them to log-probabilities (n_rows, n), as `Votes` do."""
+        """Add them to log-probabilities (n_rows, n), as `VoteShares` do."""
         # In 64 bits: of probabilities near 1, their rest counts.
-        p = graph.add("Exp", graph.add("Cast", log_p, to=_DOUBLE))
+        p = graph.add("Exp", graph.add("Cast", log_p, to=DOUBLE))
         rest = graph.add("Log", graph.add("Sub", np.array(1.0), p))
-        rest, p = (graph.add("Cast", part, to=_FLOAT) for part in (rest, p))
+        rest, p = (graph.add("Cast", part, to=FLOAT) for part in (rest, p))
         added = graph.add("Mul", graph.add("Sub", self.shares, p), float(self.weight))
         z = graph.add("Add", graph.add("Sub", log_p, rest), added)
         raised = graph.log_sigmoid(z)

@@ -63,7 +63,7 @@ def training_row_contributions(estimator, X, label=None):
     estimator, X, _, classes = split_model(estimator, X, None)
     if not isinstance(estimator, DECLAREClassifier):
         raise TypeError(
-            f"{type(estimator).__name__} does not predict from training rows; only "
+            f"{type(estimator).__name__} does not predict from training rows alone, as "
             "DECLAREClassifier does. Use feature_contributions."
         )
     if estimator.decoder == "linear":
