@@ -1,5 +1,7 @@
 """The estimators that share one contract, in the settings the tests run them with."""
 
+import pytest
+
 from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 
 # Defaults are tuned for tens of thousands of rows; these train on tens of them.
@@ -54,7 +56,8 @@ ESTIMATORS = [
         **SMALL | {"max_epochs": 15},
     ),
 ]
-# Other settings, for the contract with users; the faults are those of the ones above.
+# Other settings, for the contract with users, most of which is slow with them; faults
+# are those of the ones above.
 VARIANTS = [
     MultiHeadEncodingClassifier(
         "product", n_heads=3, n_shortlist=5, random_state=0, **SMALL
@@ -63,3 +66,12 @@ VARIANTS = [
     UniDECClassifier(loss="bce", loss_weight=0.0, random_state=0, **SMALL),
     UniDECClassifier(loss="balanced", loss_weight=1.0, random_state=0, **SMALL),
 ]
+SETTINGS = ESTIMATORS + VARIANTS
+each_setting = pytest.mark.parametrize(
+    "estimator",
+    [
+        *ESTIMATORS,
+        *(pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS),
+    ],
+    ids=[f"{type(e).__name__}{i}" for i, e in enumerate(SETTINGS)],
+)

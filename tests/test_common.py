@@ -4,7 +4,7 @@ import os
 
 import pytest
 import sklearn
-from _estimators import ESTIMATORS, VARIANTS
+from _estimators import ESTIMATORS, VARIANTS, each_setting
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
@@ -12,17 +12,23 @@ from sklearn.utils.estimator_checks import (
 )
 
 
-@parametrize_with_checks(ESTIMATORS + VARIANTS)
+@parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS + VARIANTS)
+@pytest.mark.slow
+@parametrize_with_checks(VARIANTS)
+def test_scikit_learn_checks_of_variants(estimator, check):
+    check(estimator)
+
+
+@each_setting
 def test_parameter_constraints_are_complete(estimator):
     check_param_validation(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS + VARIANTS)
+@each_setting
 def test_column_names_are_checked(estimator):
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from _estimators import ESTIMATORS, VARIANTS
+from _estimators import each_setting
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -20,12 +20,6 @@ from skxmc import MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc._nn._threads import StepThreads
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
-
-each_estimator = pytest.mark.parametrize(
-    "estimator",
-    ESTIMATORS + VARIANTS,
-    ids=[f"{type(e).__name__}{i}" for i, e in enumerate(ESTIMATORS + VARIANTS)],
-)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +52,7 @@ def assert_equal(ranking, expected):
         np.testing.assert_array_equal(got, wanted)
 
 
-@each_estimator
+@each_setting
 def test_learns_a_problem_that_can_be_learned(estimator, fit_once, data):
     _, Y, X_test, Y_test = data
     popular = np.argsort(-Y.sum(axis=0))[:1]
@@ -66,7 +60,7 @@ def test_learns_a_problem_that_can_be_learned(estimator, fit_once, data):
     assert fit_once(estimator).score(X_test, Y_test) > max(0.7, 3 * by_chance)
 
 
-@each_estimator
+@each_setting
 @pytest.mark.parametrize(
     ("container", "dtype"),
     [(sp.csr_array, np.int8), (sp.csr_matrix, np.float64), (sp.csr_array, bool)],
@@ -87,7 +81,7 @@ def test_sparse_y_in_sparse_predictions_out(estimator, container, dtype, data):
     assert proba.data.max() <= 1
 
 
-@each_estimator
+@each_setting
 def test_dense_and_sparse_y_give_the_same_predictions(estimator, fit_once, data):
     _, Y, X_test, _ = data
     on_cpu = clone(estimator).set_params(device="cpu")  # a GPU repeats no fit exactly
@@ -102,7 +96,7 @@ def test_dense_and_sparse_y_give_the_same_predictions(estimator, fit_once, data)
     np.testing.assert_allclose(proba, sparse.predict_proba(X_test).toarray(), atol=1e-6)
 
 
-@each_estimator
+@each_setting
 def test_predict_topk_ranks_what_predict_proba_scores(estimator, fit_once, data):
     X_test, fitted = data[2], fit_once(estimator, dense=True)
     indices, scores = fitted.predict_topk(X_test, k=5)
@@ -115,7 +109,7 @@ def test_predict_topk_ranks_what_predict_proba_scores(estimator, fit_once, data)
     np.testing.assert_allclose(-np.sort(-proba, axis=1)[:, :5], expected, atol=1e-6)
 
 
-@each_estimator
+@each_setting
 def test_threshold_and_k_decide_what_predict_keeps(estimator, fit_once, data):
     X_test, fitted = data[2], fit_once(estimator, dense=True)
     proba = fitted.predict_proba(X_test)
@@ -129,7 +123,7 @@ def test_threshold_and_k_decide_what_predict_keeps(estimator, fit_once, data):
     np.testing.assert_array_equal(both, best_two * (proba >= 0.3))
 
 
-@each_estimator
+@each_setting
 def test_class_labels_of_any_kind(estimator, data):
     X, Y, X_test, Y_test = data
     names = np.array([f"class {j}" for j in range(Y.shape[1])])
@@ -145,7 +139,7 @@ def test_class_labels_of_any_kind(estimator, data):
     assert fitted.score(X_test, y_test) == np.mean(fitted.predict(X_test) == y_test)
 
 
-@each_estimator
+@each_setting
 @pytest.mark.parametrize("n_labels", [1, 2])
 def test_one_and_two_labels(estimator, n_labels, data):
     X, Y, X_test, _ = data
@@ -167,7 +161,7 @@ def test_one_and_two_labels(estimator, n_labels, data):
         assert search.fit(X, y).best_score_ > 0.7 * np.mean(y.any(axis=1))
 
 
-@each_estimator
+@each_setting
 def test_predictions_do_not_depend_on_the_batch(estimator, fit_once, data):
     X_test, fitted = data[2], fit_once(estimator)
     indices, scores = fitted.predict_topk(X_test, k=4)
@@ -181,7 +175,7 @@ def test_predictions_do_not_depend_on_the_batch(estimator, fit_once, data):
         np.testing.assert_array_equal(alone[1][0], scores[row])
 
 
-@each_estimator
+@each_setting
 def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
     X, Y, X_test, _ = data
     fitted = clone(estimator).fit(X, Y)  # not a copy, which a pickle made
@@ -193,7 +187,7 @@ def test_pickle_and_memory_mapped_joblib(estimator, data, tmp_path):
             np.testing.assert_array_equal(got, wanted)
 
 
-@each_estimator
+@each_setting
 @pytest.mark.parametrize(
     ("storage", "agreement", "error"),
     [("float16", 0.95, 0.05), ("int8", 0.95, 0.05), ("int4", 0.8, 0.6)],
@@ -218,7 +212,7 @@ def test_a_compressed_model_predicts_nearly_the_same(
     assert_equal(one, (indices[:1], scores[:1]))
 
 
-@each_estimator
+@each_setting
 def test_a_compressed_model_is_not_trained_further(estimator, fit_once, data):
     X, Y, *_ = data
     small = fit_once(estimator).compress()
@@ -231,7 +225,7 @@ def test_a_compressed_model_is_not_trained_further(estimator, fit_once, data):
     small.set_params(warm_start=False).fit(X, Y).compress()
 
 
-@each_estimator
+@each_setting
 @pytest.mark.parametrize("n_labels", [40, 1300])
 def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
     X, Y = make_xmc_classification(
@@ -252,7 +246,7 @@ def test_the_estimated_memory_of_a_model_is_what_it_takes(estimator, n_labels):
 
 
 @pytest.mark.parametrize("n_labels", [7, 1300])
-@each_estimator
+@each_setting
 def test_c07_what_is_learned_does_not_depend_on_the_threads(
     estimator, n_labels, monkeypatch
 ):
@@ -277,7 +271,7 @@ def test_c07_what_is_learned_does_not_depend_on_the_threads(
     assert_equal(*rankings)
 
 
-@each_estimator
+@each_setting
 def test_grid_search_over_a_text_pipeline_with_sparse_y(estimator):
     words = ["red", "green", "blue", "wine", "apple", "car", "house", "tree"]
     rng = np.random.default_rng(0)
@@ -309,7 +303,7 @@ def test_grid_search_over_a_text_pipeline_with_sparse_y(estimator):
     assert randomized.fit(texts, Y).best_score_ > 0.3  # `score` is precision@1
 
 
-@each_estimator
+@each_setting
 def test_early_stopping_watches_rows_held_out(estimator, data):
     X, Y, *_ = data
     fitted = clone(estimator).set_params(early_stopping=True, max_epochs=8).fit(X, Y)
@@ -320,7 +314,7 @@ def test_early_stopping_watches_rows_held_out(estimator, data):
         assert np.isfinite(row["valid_loss"])
 
 
-@each_estimator
+@each_setting
 def test_warm_start_goes_on_from_the_last_fit(estimator, data):
     X, Y, *_ = data
     fitted = clone(estimator).set_params(warm_start=True, max_epochs=3).fit(X, Y)
@@ -334,7 +328,7 @@ def test_warm_start_goes_on_from_the_last_fit(estimator, data):
         fitted.fit(X[:, :199], Y)
 
 
-@each_estimator
+@each_setting
 def test_warm_start_goes_on_with_the_same_classes(estimator, data):
     X, Y, *_ = data
     y = np.array(["milk", "mate", "tea"])[np.arange(300) % 3]
@@ -348,7 +342,7 @@ def test_warm_start_goes_on_with_the_same_classes(estimator, data):
     )
 
 
-@each_estimator
+@each_setting
 def test_verbose_speaks_and_silence_is_the_default(estimator, data, capfd):
     X, Y, *_ = data
     clone(estimator).fit(X, Y)
@@ -359,7 +353,7 @@ def test_verbose_speaks_and_silence_is_the_default(estimator, data, capfd):
     assert ("loss" in shown.err and "P@1" in shown.err) == (fitted.n_iter_ > 0)
 
 
-@each_estimator
+@each_setting
 def test_skorch_callbacks_run(estimator, data):
     from skorch.callbacks import Callback
 
@@ -375,7 +369,7 @@ def test_skorch_callbacks_run(estimator, data):
     assert callback.epochs == fitted.n_iter_
 
 
-@each_estimator
+@each_setting
 def test_parameters_are_the_same_set_of_words(estimator):
     """Shared parameters have one name and one documented meaning in all estimators."""
     shared = {

@@ -38,7 +38,7 @@ def test_ci_runs_the_two_commands_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     after = [script[i + 1] for i, line in enumerate(script) if "# README:" in line]
     assert len(readme_commands()) == 2
-    assert after == readme_commands()
+    assert [line.strip() for line in after] == readme_commands()
 
 
 def test_constraints_pin_every_dependency():
