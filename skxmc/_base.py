@@ -18,6 +18,7 @@ from skxmc._blocks import BLOCK_ROWS, row_blocks, searched_rows
 from skxmc._checked_data import CheckedData
 from skxmc._checkpoint import describe_problem, open_checkpoint
 from skxmc._doc_links import DocLinkMixin
+from skxmc._freed import return_freed_memory
 from skxmc._memory import ProblemSize
 from skxmc._persistence import Persistence
 from skxmc._predictions import RankingPredictions
@@ -119,6 +120,7 @@ class BaseXMCClassifier(
         self.__dict__.update(fitted, classes_=form.classes, _form=form)
         if balance is not None:
             self._balance = balance
+        return_freed_memory()
         return self
 
     def predict_topk(self, X, k=5):

@@ -1,6 +1,7 @@
 """The part of a network that maps rows to features, before it is trained."""
 
 from skxmc import _nn
+from skxmc._freed import return_freed_memory
 from skxmc._linear_features import fit_linear_features
 from skxmc._mapped import input_scale
 
@@ -53,6 +54,7 @@ def start_features(
             n_machines=n_machines,
             of_classes=of_classes,
         )
+        return_freed_memory()
     if not len(hidden_layer_sizes) and linear is None:
         raise ValueError(
             "hidden_layer_sizes=() leaves no features where there are no linear ones "

@@ -10,7 +10,7 @@ import warnings
 
 from peers.process_memory import read, restart_peak
 
-from skxmc import DECLAREClassifier
+from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc.datasets import make_xmc_classification
 
 
@@ -46,7 +46,8 @@ def main():
 def warm_up():
     """Let torch and the others allocate what they allocate once."""
     X, Y = make_xmc_classification(1000, 100, 50, random_state=0)
-    DECLAREClassifier(max_epochs=1).fit(X, Y)
+    for kind in (DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier):
+        kind(max_epochs=1).fit(X, Y)
 
 
 def n_bytes(A):

@@ -13,7 +13,13 @@ from skxmc._nn._steady import steady_linear
 
 
 class SteadyLinear(nn.Linear):
-    """Linear layer that, in evaluation, rounds a row alike wherever it stands."""
+    """Linear layer that, in evaluation, rounds a row alike wherever it stands.
+
+    Its weights are not set to anything when it is made.
+    """
+
+    def reset_parameters(self):
+        """Leave torch's global generator alone."""
 
     def forward(self, h):
         """Map (n, in_features) to (n, out_features)."""
@@ -158,8 +164,7 @@ class SparseEncoder(nn.Module):
 
 def dense_layer(n_in, n_out, generator, *, zero):
     """Make a linear layer with small random weights, or zeros, and no bias yet."""
-    # skip_init: nn.Linear would draw its weights from torch's global generator.
-    layer = nn.utils.skip_init(SteadyLinear, n_in, n_out)
+    layer = SteadyLinear(n_in, n_out)
     bound = 0.0 if zero else 1 / math.sqrt(n_in)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
@@ -169,7 +174,7 @@ def dense_layer(n_in, n_out, generator, *, zero):
 
 def prior_layer(bias, n_features):
     """Make a linear layer with these biases (an array) and weights of zero."""
-    layer = nn.utils.skip_init(SteadyLinear, n_features, len(bias))
+    layer = SteadyLinear(n_features, len(bias))
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.copy_(torch.from_numpy(bias))

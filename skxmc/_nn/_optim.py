@@ -1,6 +1,10 @@
 """AdamW for dense parameters, row-wise Adagrad for sparse tables."""
 
+import inspect
+
 import torch
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
 
 from skxmc._nn._threads import thread_count
 
@@ -14,8 +18,11 @@ _BLOCK_ROWS_ON_DEVICE = 2**18
 # both reach the same precision at the same `lr` (examples/benchmarks/sparse_step.py).
 _TABLE_LR_FACTOR = 10.0
 
+# Of AdamW, as in torch.
+_BETAS, _EPS = (0.9, 0.999), 1e-8
 
-class RowSparseAdamW(torch.optim.AdamW):
+
+class RowSparseAdamW(Optimizer):
     """AdamW that updates, of a sparse table, only the rows that a batch touches.
 
     A table holds its gradient as `RowGradient` factors (see `SparseLinear`). For each
@@ -37,8 +44,14 @@ class RowSparseAdamW(torch.optim.AdamW):
         Decoupled weight decay.
     """
 
+    # Behind decorators that would import torch._dynamo, 1.5 s and 90 MiB, for nothing:
+    # so do those of `Optimizer.zero_grad` and `AdamW.step`.
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+
     def __init__(self, params, lr=1e-3, weight_decay=0.0):
-        super().__init__(params, lr=lr, weight_decay=weight_decay, fused=True)
+        defaults = {"lr": lr, "weight_decay": weight_decay, "betas": _BETAS}
+        super().__init__(params, defaults | {"eps": _EPS})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -49,7 +62,8 @@ class RowSparseAdamW(torch.optim.AdamW):
                 loss = closure()
         # On several threads torch's step rounds otherwise where their shares end.
         with thread_count(1):
-            super().step()
+            for group in self.param_groups:
+                self._step_dense(group)
         for group in self.param_groups:
             for table in group["params"]:
                 gradients = getattr(table, "row_gradients", None)
@@ -59,10 +73,39 @@ class RowSparseAdamW(torch.optim.AdamW):
 
     def zero_grad(self, set_to_none=True):
         """Forget all gradients, also those of tables that no step has used."""
-        super().zero_grad(set_to_none)
         for group in self.param_groups:
             for parameter in group["params"]:
                 getattr(parameter, "row_gradients", []).clear()
+                if set_to_none or parameter.grad is None:
+                    parameter.grad = None
+                else:
+                    parameter.grad.zero_()
+
+    def _step_dense(self, group):
+        moved = [p for p in group["params"] if p.grad is not None]
+        for p in moved:
+            if not self.state[p]:
+                self.state[p]["step"] = torch.zeros((), device=p.device)
+                self.state[p]["exp_avg"] = torch.zeros_like(p)
+                self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
+        states = [self.state[p] for p in moved]
+        beta1, beta2 = group["betas"]
+        adamw(
+            moved,
+            [p.grad for p in moved],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
 
     def _step_rows(self, table, gradient, group):
         state = self.state[table]
