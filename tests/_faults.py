@@ -211,7 +211,6 @@ def trains(estimator):
 PRELOADED = [
     *("pytest", "pandas", "hypothesis", "joblib", "psutil", "skorch"),
     *("sklearn.model_selection", "sklearn.pipeline", "sklearn.feature_extraction.text"),
-    *("torch._dynamo", "torch._inductor"),
     *("skxmc._declare", "skxmc._mhe", "skxmc._unidec", "skxmc._text_classifier"),
     *("skxmc.metrics", "skxmc.datasets", "skxmc.model_selection"),
 ]

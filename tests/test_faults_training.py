@@ -89,7 +89,6 @@ def send_sigint(net):
 def interrupt_by_timer(estimator, is_fitted):
     """Interrupt a long fit; return the seconds to its end and what it changed."""
     X, Y = long_problem()
-    trains(estimator)  # with the first optimiser, torch imports more and sets filters
     model = fitted(estimator) if is_fitted else fresh(estimator)
     old = pickle.dumps(model)
     model.set_params(max_epochs=10**6)
@@ -104,7 +103,6 @@ def interrupt_in_batch(estimator, is_fitted):
 
     If it is fitted, it goes on from the weights that it predicts with.
     """
-    trains(estimator)
     model = fitted(estimator) if is_fitted else fresh(estimator)
     old = pickle.dumps(model)
     model.set_params(callbacks=[OnBatch(send_sigint, epoch=2)], warm_start=is_fitted)
