@@ -96,6 +96,17 @@ def test_scaled_multiplies_the_values_of_a_copy():
     np.testing.assert_array_equal(to_dense(x, 3), [[2, 0, -6], [0, 4, 0]])
 
 
+def test_scaled_rows_are_sorted_by_column_once():
+    x = SparseRows.from_csr(sp.csr_array(np.array([[2.0, 0, -6], [0, 4, 0]])))
+    halved = x.scaled(0.5)
+    columns, xt = halved.transposed()
+    assert x.transposed()[0] is columns
+    np.testing.assert_array_equal(to_dense(xt, 2), [[1, 0], [0, 2], [-3, 0]])
+    np.testing.assert_array_equal(
+        to_dense(x.transposed()[1], 2), [[2, 0], [0, 4], [-6, 0]]
+    )
+
+
 def test_from_csr_shares_no_memory_with_the_matrix():
     X = sp.csr_array(np.eye(3, dtype=np.float32))
     for part in (X.data, X.indices, X.indptr):

@@ -26,10 +26,12 @@ class SparseRows:
         The stored values.
     """
 
-    __slots__ = ("indices", "offsets", "values")
+    __slots__ = ("_grouped", "indices", "offsets", "values")
 
-    def __init__(self, indices, offsets, values):
+    def __init__(self, indices, offsets, values, grouped=None):
         self.indices, self.offsets, self.values = indices, offsets, values
+        # By column, once it is known; all scaled copies share it.
+        self._grouped = [] if grouped is None else grouped
 
     @classmethod
     def from_csr(cls, X, n_rows=None):
@@ -51,11 +53,13 @@ class SparseRows:
 
     def to(self, device):
         """Return the same rows on `device`."""
-        return SparseRows(*(getattr(self, name).to(device) for name in self.__slots__))
+        parts = self.indices, self.offsets, self.values
+        return SparseRows(*(part.to(device) for part in parts))
 
     def scaled(self, factor):
         """Return the rows multiplied by a number."""
-        return SparseRows(self.indices, self.offsets, self.values * factor)
+        values = self.values * factor
+        return SparseRows(self.indices, self.offsets, values, self._grouped)
 
     def matmul(self, weight):
         """Multiply with a dense (n_columns, n_outputs) tensor, or `StoredRows`."""
@@ -80,6 +84,12 @@ class SparseRows:
         The gradient of ``x @ W`` is ``x.T @ grad``: with the entries grouped by column
         it is a second `matmul`, and only the rows of W that occur in x come out.
         """
+        if not self._grouped:
+            self._grouped.extend(self._group())
+        columns, order, rows, offsets = self._grouped
+        return columns, SparseRows(rows, offsets, self.values[order])
+
+    def _group(self):
         order = torch.argsort(self.indices, stable=True)
         columns, counts = torch.unique_consecutive(
             self.indices[order], return_counts=True
@@ -90,7 +100,7 @@ class SparseRows:
             output_size=len(order),  # else a GPU is waited for, to know it
         )
         offsets = F.pad(counts.cumsum(0), (1, 0))
-        return columns, SparseRows(row_of[order], offsets, self.values[order])
+        return columns, order, row_of[order], offsets
 
     def blocks(self, size):
         """Yield consecutive blocks of at most `size` rows."""
