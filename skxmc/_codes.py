@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._mapped import csr_blocks, is_mapped
+from skxmc._mapped import MappedCSR, csr_blocks, is_mapped
 
 # Members of a group of the cascade: about half as many as there are groups, but enough
 # for a matrix product to be worth its call, and few enough to be scored at once.
@@ -60,57 +60,23 @@ class LabelCodes:
         """Number of labels."""
         return len(self.order)
 
+    n_columns = n_labels  # of what `reorder` returns
+
     def reorder(self, Y):
         """Return an indicator (n, n_labels) with its columns in the order of codes.
 
-        Of a `MappedCSR`, `ReorderedRows`.
+        Of a `MappedCSR`, rows are reordered when they are read.
         """
         if is_mapped(Y):
-            return ReorderedRows(self, Y)
+            Y = MappedCSR(Y)
+            Y.row_map = self
+            return Y
         indices = self.code_of.astype(Y.indices.dtype)[Y.indices]
         Y = sp.csr_array((Y.data, indices, Y.indptr.copy()), shape=Y.shape)
         Y.sort_indices()
         return Y
 
-    def encode(self, labels):
-        """Return the digits of labels, shape (n, n_heads)."""
-        return np.stack(code_digits(self.code_of[labels], self.head_sizes), axis=-1)
-
-    def decode(self, digits):
-        """Return the labels that have these digits.
-
-        Raises
-        ------
-        ValueError
-            If a digit is out of range, or the code belongs to no label.
-        """
-        digits, sizes = np.asarray(digits), np.array(self.head_sizes)
-        codes = digits @ np.array(strides(self.head_sizes), dtype=np.intp)
-        wrong = ((digits < 0) | (digits >= sizes)).any(axis=-1)
-        wrong |= codes >= self.n_labels
-        if wrong.any():
-            raise ValueError(
-                f"The digits {digits[wrong][0].tolist()} belong to none of the "
-                f"{self.n_labels} labels with head_sizes={self.head_sizes}."
-            )
-        return self.order[codes]
-
-
-class ReorderedRows:
-    """Rows of a mapped indicator, reordered by `LabelCodes` where they are read."""
-
-    def __init__(self, codes, Y):
-        self.codes, self.Y = codes, Y
-        self.shape = Y.shape
-
-    def __getitem__(self, rows):
-        """Return rows as a csr_array, float32."""
-        return self.codes.reorder(self.Y[rows].astype(np.float32, copy=False))
-
-    def blocks(self):
-        """Yield all rows, block by block."""
-        for _, block in csr_blocks(self.Y):
-            yield self.codes.reorder(block)
+    __call__ = reorder  # as the `row_map` of a `MappedCSR`
 
 
 def strides(head_sizes):
@@ -135,7 +101,7 @@ def level_counts(Y, head_sizes):
 
     Parameters
     ----------
-    Y : csr_array of shape (n_samples, n_labels), canonical, or ReorderedRows
+    Y : csr_array of shape (n_samples, n_labels), canonical
         Label indicator with columns in the order of the codes.
     head_sizes : tuple of int
 
@@ -144,12 +110,11 @@ def level_counts(Y, head_sizes):
     counts : list of ndarray of int
         One array a level; the last counts the rows of the labels.
     """
-    if isinstance(Y, ReorderedRows):
-        total = [0] * len(head_sizes)
-        for block in Y.blocks():
-            parts = zip(total, level_counts(block, head_sizes), strict=True)
-            total = [before + counts for before, counts in parts]
-        return total
+    counts = [_level_counts(block, head_sizes) for _, block in csr_blocks(Y)]
+    return [sum(level) for level in zip(*counts, strict=True)]
+
+
+def _level_counts(Y, head_sizes):
     rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
     counts = []
     for step, size in zip(

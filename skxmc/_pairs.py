@@ -40,7 +40,7 @@ def holds_labels(Y, labels):
 
     Parameters
     ----------
-    Y : csr_array of shape (n_rows, n_labels)
+    Y : csr_array of shape (n_rows, n_labels), canonical
         Label indicator.
     labels : int ndarray of shape (n_rows, k)
         Labels to look up; -1 is none.
@@ -49,7 +49,11 @@ def holds_labels(Y, labels):
     -------
     held : bool ndarray of shape (n_rows, k)
     """
-    n_labels = Y.shape[1] + 1  # so that -1 stays apart from the row before
-    rows = np.arange(Y.shape[0])
-    own = np.repeat(rows, np.diff(Y.indptr)) * n_labels + Y.indices
-    return np.isin(rows[:, None] * n_labels + labels, own)
+    n_rows, n_labels = Y.shape
+    # Number the cells of Y row by row: the stored ones come out sorted.
+    first_cell = np.arange(n_rows, dtype=np.int64) * n_labels
+    own = np.repeat(first_cell, np.diff(Y.indptr)) + Y.indices
+    cells = first_cell[:, None] + labels
+    # A last cell beyond all others keeps the position found within bounds.
+    own = np.append(own, n_rows * n_labels)
+    return (own[np.searchsorted(own, cells)] == cells) & (labels >= 0)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc._tags import decode_tags, encode_known_tags
@@ -109,7 +110,9 @@ class RankingPredictions:
             y = encode_known_tags(y, self.classes_)
         if not self._form.is_single_label:
             return precision_at_k(y, ranking, k=1)
-        return float(np.mean(self.classes_[ranking[0][:, 0]] == np.asarray(y).ravel()))
+        y = np.asarray(y).ravel()
+        check_consistent_length(ranking[0], y)
+        return float(np.mean(self.classes_[ranking[0][:, 0]] == y))
 
     def _n_kept(self):
         """How many labels a row of `predict` or `predict_proba` may hold."""

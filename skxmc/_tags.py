@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 # Where one word of a name ends and the next begins: parse_args, parseArgs, HTTPError.
-_WORD_BREAK = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+WORD_BREAK = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 _ROW_TYPES = (list, tuple, set, frozenset, np.ndarray)
 
@@ -228,7 +228,7 @@ def texts_of(names, label_texts):
         The text of the dict or, where it has none, the words of the name.
     """
     given = {} if label_texts == "names" else label_texts
-    words = [" ".join(_WORD_BREAK.split(str(name))).strip() for name in names]
+    words = [" ".join(WORD_BREAK.split(str(name))).strip() for name in names]
     return [given.get(*pair) for pair in zip(names.tolist(), words, strict=True)]
 
 

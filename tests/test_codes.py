@@ -32,34 +32,13 @@ def label_codes(draw):
 
 @given(label_codes())
 @settings(deadline=None)
-def test_decoding_undoes_encoding(codes):
-    labels = np.arange(codes.n_labels)
-    digits = codes.encode(labels)
-    assert (digits >= 0).all()
-    assert (digits < codes.head_sizes).all()
-    assert len({tuple(row) for row in digits}) == codes.n_labels
-    np.testing.assert_array_equal(codes.decode(digits), labels)
-
-
-@given(label_codes())
-@settings(deadline=None)
-def test_encoding_undoes_decoding_and_every_other_code_is_refused(codes):
-    all_digits = itertools.product(*map(range, codes.head_sizes))
-    for code, digits in enumerate(all_digits):  # in ascending order of codes
-        if code < codes.n_labels:
-            label = codes.decode(digits)
-            assert label == codes.order[code]
-            np.testing.assert_array_equal(codes.encode(label), digits)
-        else:
-            with pytest.raises(ValueError, match=r"belong to none of the \d+ labels"):
-                codes.decode(digits)
-
-
-def test_digits_out_of_range_are_refused():
-    codes = LabelCodes((2, 3), np.arange(6))
-    for digits in ([2, 0], [0, 3], [-1, 1]):
-        with pytest.raises(ValueError, match="belong to none"):
-            codes.decode([digits])
+def test_labels_have_the_first_codes_and_each_its_digits(codes):
+    all_digits = itertools.product(*map(range, codes.head_sizes))  # in order of codes
+    for code, digits in zip(range(codes.n_labels), all_digits, strict=False):
+        label = codes.order[code]
+        assert codes.code_of[label] == code
+        assert tuple(code_digits(code, codes.head_sizes)) == digits
+        assert np.dot(digits, strides(codes.head_sizes)) == code
 
 
 def test_the_first_head_is_the_most_significant():

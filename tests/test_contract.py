@@ -137,6 +137,9 @@ def test_class_labels_of_any_kind(estimator, data):
     )
     y_test = names[Y_test.toarray().argmax(axis=1)]
     assert fitted.score(X_test, y_test) == np.mean(fitted.predict(X_test) == y_test)
+    for y_other in (y_test[:1], y_test[:-1]):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            fitted.score(X_test, y_other)
 
 
 @each_setting

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
@@ -261,8 +262,11 @@ def test_pipelines_and_searches_are_looked_into():
     grid = {"n_components": [4]}
     search = GridSearchCV(model, grid, cv=2).fit(X[TRAIN], Y[TRAIN])
     scaled = pipeline[0].transform(X[TEST])
-    for estimator, rows in ((pipeline, scaled), (search, X[TEST])):
-        inner = estimator[-1] if estimator is pipeline else search.best_estimator_
+    for estimator, inner, rows in (
+        (pipeline, pipeline[-1], scaled),
+        (search, search.best_estimator_, X[TEST]),
+        (FrozenEstimator(pipeline), pipeline[-1], scaled),
+    ):
         display = PrecisionAtKDisplay.from_estimator(estimator, X[TEST], Y[TEST], k=2)
         ranking = inner.predict_topk(rows, k=2)
         assert display.scores[1] == precision_at_k(Y[TEST], ranking, k=2)

@@ -180,9 +180,16 @@ ALLOWED = {
     "_recovery": {"_mapped", "_pairs", "_topk"},
     "_ridge": {"_mapped", "_nn"},
     "_targets": {"_mapped", "_validation"},
-    "display": {"_tags", "_topk", "inspection", "_validation", "metrics"},
-    "metrics": {"_tags", "_topk", "_validation"},
-    "model_selection": {"_tags", "_targets", "_topk"},
+    "display": {
+        "_innermost",
+        "_tags",
+        "_topk",
+        "_validation",
+        "inspection",
+        "metrics",
+    },
+    "metrics": {"_pairs", "_tags", "_topk", "_validation"},
+    "model_selection": {"_innermost", "_tags", "_targets", "_topk"},
     "calibration": {
         "_calibration",
         "_doc_links",
@@ -194,7 +201,7 @@ ALLOWED = {
     },
     "_centroids": {"_mapped"},
     "_codes": {"_mapped"},
-    "datasets": {"_mapped", "_validation"},
+    "datasets": {"_mapped", "_tags", "_validation"},
 }
 # Heavy packages, and the only module or folder that imports each.
 HOMES = {

@@ -156,11 +156,6 @@ class SparseEncoder(nn.Module):
         """Compute the mean squared error."""
         return F.mse_loss(outputs, targets)
 
-    @property
-    def is_trainable(self):
-        """Whether there is anything beside the fixed linear map."""
-        return self.first is not None
-
 
 def dense_layer(n_in, n_out, generator, *, zero):
     """Make a linear layer with small random weights, or zeros, and no bias yet."""

@@ -184,11 +184,11 @@ def check_callbacks(callbacks):
 
 def _order(dataset, seed):
     """Return the options of the loader: the data's own order, a file's, or any."""
-    if is_mapped(getattr(dataset, "X", None)) and not hasattr(dataset, "sampler"):
-        sampler = BlockSampler(dataset.X, np.random.default_rng(seed))
-        return {"iterator_train__sampler": sampler}
     if hasattr(dataset, "sampler"):
         return {"iterator_train__sampler": dataset.sampler}
+    if is_mapped(dataset.X):
+        sampler = BlockSampler(dataset.X, np.random.default_rng(seed))
+        return {"iterator_train__sampler": sampler}
     return {"iterator_train__shuffle": True}
 
 

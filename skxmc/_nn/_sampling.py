@@ -88,7 +88,7 @@ class SamplingHead(nn.Module):
         scores = self.table.all_scores(features)[:n_rows]
         return scores.log_softmax(1).cpu().numpy()
 
-    def score(self, features, n_rows=None):
+    def score(self, features):
         """Return (None, None): all labels are scored, and no list of them is made."""
         return None, None
 

@@ -14,10 +14,10 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from skxmc._tags import encode_tags
 from skxmc.datasets._base import get_data_home, write_atomically
 from skxmc.datasets._stdlib_parse import Function, parse_library
 
@@ -148,7 +148,8 @@ def load_stdlib_calls(
     part = {"all": corpus, "train": train, "test": test}[subset]
     columns = set(names)
     rows = [row for row in part if not columns.isdisjoint(row.calls)]
-    data, target = [row.text for row in rows], _indicator(rows, names)
+    data = [row.text for row in rows]
+    target = encode_tags([row.calls for row in rows], np.array(names, dtype=object))
     if return_X_y:
         return data, target
     return Bunch(
@@ -171,18 +172,6 @@ def _choose_modules(corpus, share, rng):
             room -= sizes[i]
             chosen.add(str(modules[i]))
     return chosen
-
-
-def _indicator(rows, names):
-    """Return the 0/1 matrix of rows times names; other names are left out."""
-    column_of = {name: column for column, name in enumerate(names)}
-    labels = [
-        [column_of[name] for name in row.calls if name in column_of] for row in rows
-    ]
-    indices = np.fromiter(chain.from_iterable(labels), dtype=np.int32)
-    indptr = np.cumsum([0, *map(len, labels)])
-    ones = np.ones(indices.size, dtype=np.int8)
-    return sp.csr_array((ones, indices, indptr), shape=(len(rows), len(names)))
 
 
 def _load_corpus(home):

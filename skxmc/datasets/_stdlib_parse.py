@@ -1,16 +1,15 @@
 """Functions of a source tree: what is said about them, and what they call."""
 
 import ast
-import re
 import warnings
 from itertools import chain
 from typing import NamedTuple
 
+from skxmc._tags import WORD_BREAK
+
 _SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
-
-_WORD_BORDER = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Function(NamedTuple):
@@ -83,7 +82,7 @@ def _describe(module, name, function):
         if isinstance(node, ast.arg)
     ]
     identifiers = (module, " ".join(name), " ".join(arguments))
-    fields = [_WORD_BORDER.sub(" ", words) for words in identifiers]
+    fields = [WORD_BREAK.sub(" ", words) for words in identifiers]
     fields.append(ast.get_docstring(function) or "")
     lines = [" ".join(field.split()) for field in fields]
     return " . ".join(filter(None, lines))

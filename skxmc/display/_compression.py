@@ -2,6 +2,7 @@
 
 import pickle
 
+from skxmc._innermost import innermost
 from skxmc.display._axes import (
     draw_legend,
     draw_line,
@@ -9,7 +10,7 @@ from skxmc.display._axes import (
     require_matplotlib,
     set_axes,
 )
-from skxmc.display._rankings import as_indicator, innermost, rank_labels
+from skxmc.display._rankings import as_indicator, rank_labels
 from skxmc.metrics import precision_at_k
 
 # Precision is drawn on an axis of at least this length: differences that do not matter

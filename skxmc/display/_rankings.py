@@ -5,40 +5,13 @@ from inspect import Parameter, signature
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, column_or_1d
 
+from skxmc._innermost import innermost
 from skxmc._tags import encode_tags, holds_names, read_tags
 from skxmc._validation import check_indicator
 from skxmc.metrics import label_propensities
 from skxmc.metrics._scorers import encode_labels, find_metric
-
-
-def innermost(estimator, X=None):
-    """Return the classifier in a pipeline or search, and X as it sees it.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-        Fitted classifier, or a fitted Pipeline or search that ends in one.
-    X : array-like, default=None
-        Input rows.
-
-    Returns
-    -------
-    classifier : estimator instance
-    X : array-like or None
-        The rows, transformed by all steps before it.
-    """
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            if X is not None and len(estimator) > 1:
-                X = estimator[:-1].transform(X)
-            estimator = estimator[-1]
-        else:
-            return estimator, X
 
 
 def rank_labels(estimator, X, k):

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skxmc._innermost import innermost
 from skxmc.display._axes import (
     draw_legend,
     draw_line,
@@ -10,7 +11,6 @@ from skxmc.display._axes import (
     require_matplotlib,
     set_axes,
 )
-from skxmc.display._rankings import innermost
 
 _TITLES = {
     "train_loss": "Training loss",

@@ -7,6 +7,7 @@ of shape (n_samples, k), with -1 where nothing is predicted.
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._pairs import holds_labels
 from skxmc._topk import check_k, topk_csr, topk_dense
 from skxmc._validation import check_indicator, check_structure
 
@@ -35,7 +36,7 @@ def evaluate_top_k(y_true, y_score, k):
     Y = check_indicator(y_true, name="y_true")
     check_k(k, Y.shape[1])
     indices, _ = rank_scores(y_score, Y.shape, k)
-    return Y, indices, find_hits(Y, indices)
+    return Y, indices, holds_labels(Y, indices)
 
 
 def rank_scores(y_score, shape, k):
@@ -124,28 +125,3 @@ def _check_labels(indices, n_labels):
             f"y_score ranks label {ordered[row, rank]} more than once among the first "
             f"{indices.shape[1]} labels of row {row}; pass each label once."
         )
-
-
-def find_hits(Y, indices):
-    """Tell which of the ranked labels are stored in a canonical CSR.
-
-    Parameters
-    ----------
-    Y : csr_array of shape (n_samples, n_labels)
-        Truth, see `check_indicator`.
-    indices : ndarray of shape (n_samples, k), intp
-        Labels; -1 for none.
-
-    Returns
-    -------
-    hits : ndarray of shape (n_samples, k), bool
-    """
-    n_samples, n_labels = Y.shape
-    # Number the cells of Y row by row: the stored ones come out sorted.
-    first_cell = np.arange(n_samples, dtype=np.int64) * n_labels
-    true_cells = np.repeat(first_cell, np.diff(Y.indptr)) + Y.indices
-    cells = first_cell[:, None] + indices
-    # A last cell beyond all others keeps the position found within bounds.
-    true_cells = np.append(true_cells, n_samples * n_labels)
-    is_true = true_cells[np.searchsorted(true_cells, cells)] == cells
-    return is_true & (indices >= 0)

@@ -4,9 +4,10 @@ from numbers import Integral
 
 import numpy as np
 
+from skxmc._pairs import holds_labels
 from skxmc._topk import check_k
 from skxmc._validation import check_indicator
-from skxmc.metrics._ranking import find_hits, rank_scores
+from skxmc.metrics._ranking import rank_scores
 
 
 def reliability_curve(y_true, y_prob, *, k=5, n_bins=10):
@@ -153,7 +154,7 @@ def _judged_pairs(y_true, y_prob, k):
         raise ValueError(
             f"y_prob ranks no label in any of {Y.shape[0]} rows; pass at least one."
         )
-    return probabilities, find_hits(Y, indices)[ranked]
+    return probabilities, holds_labels(Y, indices)[ranked]
 
 
 def _equal_count_bins(values, n_bins):

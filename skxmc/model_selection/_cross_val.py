@@ -5,12 +5,12 @@ scikit-learn's `cross_val_predict` refuses sparse y where probabilities are aske
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
+from skxmc._innermost import innermost
 from skxmc._tags import encode_tags, learn_names, read_tags
 from skxmc._targets import TargetForm, encode_targets
 from skxmc._topk import check_k
@@ -154,7 +154,7 @@ def rank_labels(estimator, X, k):
     ----------
     estimator : object
         A fitted classifier with ``predict_topk``, or a pipeline, a search or a
-        `FrozenEstimator` with one inside. These do not forward the method themselves.
+        `FrozenEstimator` with one inside.
     X : object
         Input rows, as `estimator` takes them.
     k : int
@@ -170,14 +170,7 @@ def rank_labels(estimator, X, k):
     TypeError
         If there is no ``predict_topk``.
     """
-    if isinstance(estimator, FrozenEstimator):
-        return rank_labels(estimator.estimator, X, k)
-    if isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            X = estimator[:-1].transform(X)
-        return rank_labels(estimator[-1], X, k)
-    if hasattr(estimator, "best_estimator_"):
-        return rank_labels(estimator.best_estimator_, X, k)
+    estimator, X = innermost(estimator, X)
     if not hasattr(estimator, "predict_topk"):
         raise TypeError(
             f"{type(estimator).__name__} has no predict_topk; pass an estimator of "
