@@ -344,6 +344,15 @@ def rest_of(held_out, *arrays):
     return tuple(array[rows] for array in arrays)
 
 
+def record_training(history):
+    """Return the fitted attributes that tell how training went, a dict."""
+    return {
+        "history_": history,
+        "loss_curve_": [row["train_loss"] for row in history],
+        "n_iter_": len(history),
+    }
+
+
 @contextmanager
 def unchanged_on_error(estimator):
     """Leave an estimator as it was if the block raises or is interrupted."""

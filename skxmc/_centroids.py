@@ -9,6 +9,8 @@ from sklearn.preprocessing import normalize
 
 from skxmc._mapped import MappedCSR, csr_blocks, is_mapped, rows_of
 
+# Features that a centroid keeps.
+N_STRONGEST = 100
 # Entries of Y^T X that are made at once, before all but the largest are dropped.
 _BLOCK_ENTRIES = 2**22
 # Entries of the sum over mapped rows from which on small ones are dropped; of each
@@ -16,7 +18,7 @@ _BLOCK_ENTRIES = 2**22
 _MOST_ENTRIES, _SPARE = 2**23, 4
 
 
-def label_centroids(X, Y, n_strongest=100):
+def label_centroids(X, Y, n_strongest=N_STRONGEST):
     """Compute the mean direction of each label's rows.
 
     Parameters

@@ -28,6 +28,7 @@ class CheckedData:
     hidden_layer_sizes: Any
     warm_start: bool
     _form: TargetForm
+    _balance: Any = None  # only fits that need one keep one
 
     def _validate_fit_data(self, X, y, *, reset=True, form=None):
         """Return canonical X, indicator Y and the form of y, or in the form given."""
@@ -95,7 +96,7 @@ class CheckedData:
     def _balance_to_fit(self, X, *, goes_on, all_columns):
         """Return training rows as `_balanced` does; keep the map, if X needs one."""
         if goes_on:
-            _check_columns(X, getattr(self, "_balance", None))
+            _check_columns(X, self._balance)
             return self._balanced(X)
         self.__dict__.pop("_balance", None)
         balance = self._start_balance(X, all_columns)
@@ -109,12 +110,12 @@ class CheckedData:
 
     def _balanced(self, X):
         """Return rows in the form that everything but this class sees."""
-        balance = getattr(self, "_balance", None)
+        balance = self._balance
         return X if balance is None else balance(X)
 
     def _original_columns(self, x):
         """Return the columns, in the rows of the user, of the entries of balanced x."""
-        balance = getattr(self, "_balance", None)
+        balance = self._balance
         if balance is None or balance.columns is None:
             return x.indices
         return balance.columns[x.indices]

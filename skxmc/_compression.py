@@ -8,6 +8,13 @@ from skxmc._mapped import CodedRows, count_columns, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
 from skxmc._ridge import fit_ridge
 
+# Of codes fitted to neighbours: the weight of staying with the SVD elsewhere, and
+# projected gradient steps.
+_FIDELITY, _N_STEPS = 0.1, 5
+# Labels on a larger share of the rows are left out of the search for neighbours, not of
+# the codes: they make every row everyone's neighbour.
+_MAX_FREQUENCY = 0.05
+
 
 def compress_labels(
     X, Y, n_components, *, method, alpha, rare_label_weight, random_state
@@ -94,13 +101,11 @@ def predictable_codes(X, Y, n_components, alpha, random_state, weights=None):
     return wide @ directions[:, : -n_components - 1 : -1].astype(np.float32)
 
 
-def neighbor_codes(
-    Y, codes, *, n_neighbors=20, fidelity=0.1, n_iter=5, max_frequency=0.05
-):
+def neighbor_codes(Y, codes, *, n_neighbors=20):
     """Adjust codes so that their inner products match those of neighbouring rows.
 
     Minimises, over Z of the given rank,
-    ``||P(Y Y^T - Z Z^T)||^2 + fidelity * ||P'(Z_0 Z_0^T - Z Z^T)||^2``, where P keeps
+    ``||P(Y Y^T - Z Z^T)||^2 + 0.1 * ||P'(Z_0 Z_0^T - Z Z^T)||^2``, where P keeps
     the pairs of rows that are among each other's nearest by label overlap, P' all other
     pairs, and Z_0 are the SVD codes: the extension that DECLARE's authors leave to
     future work.
@@ -113,13 +118,6 @@ def neighbor_codes(
         The SVD codes Z_0.
     n_neighbors : int, default=20
         Neighbours of each row.
-    fidelity : float, default=0.1
-        Weight of staying with the SVD elsewhere.
-    n_iter : int, default=5
-        Projected gradient steps.
-    max_frequency : float, default=0.05
-        Labels on a larger share of the rows are left out of the search for neighbours
-        (not of the codes): they make every row everyone's neighbour.
 
     Returns
     -------
@@ -130,20 +128,20 @@ def neighbor_codes(
     Singular value projection (SLEEC, Bhatia et al. 2015) on M = Z Z^T, of which only
     the factor Z and the sparse correction S on the neighbour pairs are stored: a step
     from M is applied to vectors as ``(1 - f) Z (Z^T v) + f Z_0 (Z_0^T v) + S v`` with
-    f = fidelity.
+    f = 0.1.
     """
-    i, j = _neighbor_pairs(Y, n_neighbors, max_frequency)
+    i, j = _neighbor_pairs(Y, n_neighbors)
     overlap = pair_products(Y, i, Y, j)
     start_products = pair_products(codes, i, codes, j)
     Z = codes
-    for _ in range(n_iter):
+    for _ in range(_N_STEPS):
         products = pair_products(Z, i, Z, j)
-        step = (overlap - products) - fidelity * (start_products - products)
+        step = (overlap - products) - _FIDELITY * (start_products - products)
         S = sp.csr_array((step, (i, j)), shape=(len(Z), len(Z)))
 
         def matrix(V, Z=Z, S=S):
-            kept = (1 - fidelity) * (Z @ (Z.T @ V))
-            return kept + fidelity * (codes @ (codes.T @ V)) + S @ V
+            kept = (1 - _FIDELITY) * (Z @ (Z.T @ V))
+            return kept + _FIDELITY * (codes @ (codes.T @ V)) + S @ V
 
         values, vectors = top_eigenpairs(matrix, Z, Z.shape[1], n_iter=2)
         Z = vectors * np.sqrt(values)
@@ -192,7 +190,7 @@ def _inverse_gram(A):
     return np.linalg.inv(gram).astype(np.float32)
 
 
-def _neighbor_pairs(Y, n_neighbors, max_frequency, block_rows=1024):
+def _neighbor_pairs(Y, n_neighbors, max_frequency=_MAX_FREQUENCY, block_rows=1024):
     """Return (i, j), both directions, of rows that share the most labels, i != j."""
     frequency = np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]
     informative = sp.diags_array((frequency <= max_frequency).astype(np.float32))

@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
@@ -10,7 +11,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
+from skxmc._base import (
+    BaseXMCClassifier,
+    check_same_problem,
+    record_training,
+    rest_of,
+)
 from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._linear_map import fit_linear_map
@@ -133,7 +139,8 @@ class DECLAREClassifier(BaseXMCClassifier):
         fit, columns of X that are empty then may have values in a later one.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there. The
-        network runs on it; the neighbours are searched on the CPU.
+        network runs on it, and exact search while it has room for the codes; votes are
+        counted on the CPU.
     distributed : bool, default=False
         Train one model in all processes that ``torchrun`` or ``accelerate launch`` have
         started: each runs the same script and calls `fit` with the same data, encodes
@@ -222,6 +229,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         "_input_index": "SparseNeighborIndex | none",
         "_classifiers?": "LabelClassifiers | none",
     }
+    _classifiers: Any = None  # of models stored before there were any
 
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
@@ -341,9 +349,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         return {
             "n_components_": n_components,
             "compression_ratio_": n_components / Y.shape[1],
-            "history_": history,
-            "loss_curve_": [row["train_loss"] for row in history],
-            "n_iter_": len(history),
+            **record_training(history),
             "index_recall_": index.recall_,
             "_encoder": encoder,
             "_label_index": labels,
@@ -365,7 +371,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             Y,
             self.n_components,
             method=self.compression,
-            alpha=self.ridge_alpha or 3.0,  # a plain network has none
+            alpha=self._penalty,
             rare_label_weight=self.rare_label_weight,
             random_state=rng,
         )
@@ -390,17 +396,24 @@ class DECLAREClassifier(BaseXMCClassifier):
             seed=rng.randint(2**31),
         )
 
+    @property
+    def _penalty(self):
+        """Of linear maps beside the network's, which may have none."""
+        return self.ridge_alpha or 3.0
+
     def _wants_classifiers(self, n_labels):
         """Whether classifiers are wanted, and codes leave labels out."""
-        is_wanted = self.decoder == "blend" and self.classifier_weight > 0
-        return is_wanted and n_labels > self.n_components
+        return self._blends_classifiers() and n_labels > self.n_components
+
+    def _blends_classifiers(self):
+        return self.decoder == "blend" and self.classifier_weight > 0
 
     def _fit_classifiers(self, X, Y, held_out):
         """Fit a classifier for each label, or None."""
         if not self._wants_classifiers(Y.shape[1]) or not fits_in_memory(X, Y):
             return None
         rows, labels = rest_of(held_out, X, Y)
-        return fit_classifiers(rows, labels, HINGE_ALPHA * (self.ridge_alpha or 3.0))
+        return fit_classifiers(rows, labels, HINGE_ALPHA * self._penalty)
 
     def _memory_of(self, size):
         n, d, n_labels = size.n_samples, size.n_features, size.n_labels
@@ -460,8 +473,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         return blend_linear(scores, partial(self._classify, X), self.classifier_weight)
 
     def _classifies(self):
-        is_there = getattr(self, "_classifiers", None) is not None
-        return is_there and self.decoder == "blend" and self.classifier_weight > 0
+        return self._classifiers is not None and self._blends_classifiers()
 
     def _classify(self, X, rows, labels):
         """Score pairs by the labels' classifiers: 1 and 0 at the margins."""
@@ -534,12 +546,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         """
         check_is_fitted(self)
         rows = self._input_index.n_bytes if self._input_index else 0
-        classifiers = getattr(self, "_classifiers", None)
         sizes = {
             "network": self._encoder.n_bytes,
             "input_rows": rows,
             "codes": self._index.n_bytes + self._label_index.n_bytes,
             "label_rows": self._store.n_bytes,
-            "classifiers": classifiers.n_bytes if classifiers else 0,
+            "classifiers": self._classifiers.n_bytes if self._classifiers else 0,
         }
         return sizes | {"total": sum(sizes.values())}

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from skxmc._mapped import CodedRows, csr_blocks, is_mapped
 
-_N_OVERSAMPLES = 10
+N_OVERSAMPLES = 10
 _N_POWER_ITERATIONS = 5
 # Columns of an (n_labels, ...) temporary in a product with Y Y^T: with millions of
 # labels, all columns at once would be larger than the result.
@@ -45,7 +45,7 @@ def svd_codes(Y, n_components, random_state, weights=None):
     by_label = is_mapped(Y) or Y.shape[1] < Y.shape[0]
     size = Y.shape[1] if by_label else Y.shape[0]
     c = min(n_components, *Y.shape)
-    start = np.empty((size, min(c + _N_OVERSAMPLES, size)), dtype=np.float32)
+    start = np.empty((size, min(c + N_OVERSAMPLES, size)), dtype=np.float32)
     for block in column_blocks(start):  # numpy draws float64, twice as large
         start[:, block] = random_state.standard_normal(start[:, block].shape)
     if is_mapped(Y):

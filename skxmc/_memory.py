@@ -5,18 +5,17 @@ from typing import NamedTuple
 
 from joblib import cpu_count
 
+from skxmc._centroids import N_STRONGEST
 from skxmc._codes import level_sizes
 from skxmc._hinge_newton import N_STACKED
+from skxmc._label_svd import N_OVERSAMPLES
 from skxmc._neighbors import index_bytes
+from skxmc._ridge import BLOCK_TARGETS
 from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS
 
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
-# Beside the codes wanted, the randomised SVD draws ten; see `svd_codes`.
-_N_OVERSAMPLES = 10
-_BLOCK_TARGETS = 64  # of the ridge regression
 _N_WEIGHTS = 200  # that a classifier of a label keeps, about
-_N_CLUSTER_FEATURES = 100  # of each label; see `label_centroids`
 
 
 class ProblemSize(NamedTuple):
@@ -55,7 +54,7 @@ def array_bytes(*shape):
 def svd_bytes(size, n_components):
     """Return the peak of computing codes of the label rows, and the bytes of them."""
     smaller = min(size.n_samples, size.n_labels)
-    width = min(n_components + _N_OVERSAMPLES, smaller)
+    width = min(n_components + N_OVERSAMPLES, smaller)
     codes = array_bytes(size.n_samples, min(n_components, smaller))
     iteration = 3 * array_bytes(smaller, width)
     return size.y_bytes + max(iteration, 3 * codes), codes
@@ -63,7 +62,7 @@ def svd_bytes(size, n_components):
 
 def ridge_bytes(size, n_targets):
     """Return the peak of the ridge regression beside its targets, with the weights."""
-    block = min(_BLOCK_TARGETS, n_targets)
+    block = min(BLOCK_TARGETS, n_targets)
     rows = 2 * array_bytes(size.n_samples, block)
     columns = 6 * array_bytes(size.n_features, block)
     return array_bytes(size.n_features, n_targets) + size.x_bytes + rows + columns
@@ -72,7 +71,7 @@ def ridge_bytes(size, n_targets):
 def hinge_bytes(size, n_targets):
     """Return the peak of fitting a machine a label, with the weights."""
     weights = 2 * array_bytes(size.n_features, n_targets)
-    held = 3 * array_bytes(size.n_features, min(_BLOCK_TARGETS, n_targets))
+    held = 3 * array_bytes(size.n_features, min(BLOCK_TARGETS, n_targets))
     block = min(BLOCK_LABELS, n_targets)
     rows = 4 * array_bytes(size.n_samples, block)
     columns = 7 * array_bytes(size.n_features, block)
@@ -97,7 +96,7 @@ def _stacked_bytes(size):
 def classifiers_bytes(size):
     """Return the bytes of a classifier for each label, and the peak of fitting them."""
     weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features)
-    block = min(_BLOCK_TARGETS, size.n_labels)
+    block = min(BLOCK_TARGETS, size.n_labels)
     dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
     n_threads = _n_hinge_threads(size, -(-size.n_labels // block))
     fitting = n_threads * (dense + _stacked_bytes(size))
@@ -210,7 +209,7 @@ def multi_head_bytes(
     tables = array_bytes(sum(levels), features.n_outputs + 1)
     order = 0
     if clusters_labels:
-        order = 2 * centroid_bytes(size, _N_CLUSTER_FEATURES) + size.x_bytes
+        order = 2 * centroid_bytes(size, N_STRONGEST) + size.x_bytes
     model = features.weights + dense + tables + 16 * n_labels
     training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
     if has_votes and ridge_alpha is not None:

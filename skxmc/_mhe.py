@@ -12,7 +12,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skxmc import _nn
-from skxmc._base import BaseXMCClassifier, check_same_problem, rest_of
+from skxmc._base import (
+    BaseXMCClassifier,
+    check_same_problem,
+    record_training,
+    rest_of,
+)
 from skxmc._blocks import SelectedRows
 from skxmc._codes import LabelCodes, candidate_groups, level_counts, plan_heads
 from skxmc._features import start_features
@@ -99,8 +104,9 @@ class MultiHeadEncodingClassifier(
         are what the heads see.
     init : MultiHeadEncodingClassifier or None, default=None
         A fitted estimator whose features training starts from, instead of those that
-        the four parameters above describe. Where this one is cloned, as in a search,
-        wrap it in `sklearn.frozen.FrozenEstimator`.
+        `n_components`, `ridge_alpha`, `hidden_layer_sizes` and `dropout` describe.
+        Where this one is cloned, as in a search, wrap it in
+        `sklearn.frozen.FrozenEstimator`.
     average_weights : bool, default=False
         Keep the average of the weights over the second half of the epochs (the paper's
         SWA). Not together with `early_stopping`.
@@ -350,9 +356,7 @@ class MultiHeadEncodingClassifier(
             "head_sizes_": codes.head_sizes,
             "label_order_": codes.order,
             "candidate_recall_": recall,
-            "history_": history,
-            "loss_curve_": [row["train_loss"] for row in history],
-            "n_iter_": len(history),
+            **record_training(history),
             "_n_features_out": net.features.n_outputs,
             "_encoder": encoder,
             "_votes": self._gather_votes(encoder, X, targets),

@@ -24,6 +24,11 @@ def restore_vars(cls, state):
     return instance
 
 
+def attributes(*names):
+    """Return a function that gives these attributes of an instance, a dict."""
+    return lambda instance: {name: getattr(instance, name) for name in names}
+
+
 def no_sizes(state):
     """Say that the attributes of an instance tell no sizes beside those in them."""
     return {}

@@ -12,7 +12,7 @@ import numpy as np
 from skxmc._balance import Balance
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
-from skxmc._model_kinds import register, restore_vars
+from skxmc._model_kinds import attributes, register, restore_vars
 from skxmc._neighbor_votes import NeighborVotes
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
 from skxmc._nn import register_modules
@@ -86,11 +86,6 @@ def _input_sizes(state):
     return {"n_columns": n_columns, "n_read": n_read}
 
 
-def _balance_state(balance):
-    names = "scale", "mean", "norm", "columns"
-    return {name: getattr(balance, name) for name in names}
-
-
 def _restore_balance(cls, state):
     balance, n_features = cls(**state), len(state["scale"])
     if balance.columns is not None:
@@ -118,19 +113,14 @@ def _restore_index(cls, state):
     return index
 
 
-def _check_store(store):
-    """Raise ValueError if it names rows or label sets that are not there."""
+def _restore_store(cls, state):
+    store = restore_vars(cls, state)
     for numbers in (store.set_of_row, store.set_of_key):
         if (
             len(numbers)
             and not 0 <= numbers.min() <= numbers.max() < store.sets.shape[0]
         ):
             raise ValueError("it names label sets that are not there.")
-
-
-def _restore_store(cls, state):
-    store = restore_vars(cls, state)
-    _check_store(store)
     return store
 
 
@@ -172,10 +162,6 @@ def _weight_sizes(state):
     return {"n_columns": state["weights"].shape[1]}
 
 
-def _as_dict(value):
-    return value._asdict()
-
-
 def _from_dict(cls, state):
     return cls(**state)
 
@@ -203,7 +189,7 @@ def register_all():
             "norm": "float",
             "columns?": "int64[n_columns] | none",
         },
-        get=_balance_state,
+        get=attributes("scale", "mean", "norm", "columns"),
         restore=_restore_balance,
     )
     register(
@@ -274,14 +260,14 @@ def register_all():
             "popularity": "float | int",
             "neighbor_weight?": "float",
         },
-        get=_as_dict,
+        get=Dial._asdict,
         restore=_from_dict,
     )
     features = "csr[n_labels, n_columns]"
     register(
         LabelDescriptions,
         {"features": features, "own": f"{features} | none"},
-        get=_as_dict,
+        get=LabelDescriptions._asdict,
         restore=_from_dict,
     )
     register(

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from skxmc import _nn
 from skxmc._hinge_newton import constant_planes, solve_labels, true_rows
 from skxmc._ridge import RidgeSystem
-from skxmc._squared_hinge import HINGE_ALPHA, MOST_COPIED, scaled_rows
+from skxmc._squared_hinge import HINGE_ALPHA, scaled_rows, threads_for
 
 # Labels that a thread solves for at a time, as scores of all rows allow: products with
 # more are slower, and so are those with other numbers than multiples of 8.
@@ -126,7 +126,7 @@ def fit_classifiers(X, Y, alpha):
     X, scale = scaled_rows(X)
     rows = _Rows(X, alpha)
     tried = _spread_labels(np.diff(truth.indptr))
-    n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
+    n_threads = threads_for(X)
     size = int(np.clip(_MAX_SCORES // max(X.shape) // 8 * 8, 8, _MAX_LABELS))
     with Parallel(n_threads, backend="threading") as parallel:
 

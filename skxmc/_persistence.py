@@ -105,7 +105,7 @@ class Persistence(BaseEstimator):
                 "those of training, or some of them."
             )
         X, directions = self._check_X(X), self._score_directions()
-        return self._encoder.reduced(X, n_components, directions, seed=0)
+        return self._encoder.reduced(X, n_components, directions)
 
     def _score_directions(self):
         """Return by what the outputs of the network are multiplied, or None."""

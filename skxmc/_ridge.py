@@ -7,7 +7,7 @@ from skxmc._mapped import csr_blocks, is_mapped, sum_columns
 
 # Targets solved together: bounds the memory of the iteration to a dozen
 # arrays of (n_features, 64), and keeps a row of them within a few cache lines.
-_BLOCK_TARGETS = 64
+BLOCK_TARGETS = 64
 # Of mapped rows more, while an array of (n_features, n_targets) stays below 32 MiB.
 _MAX_ENTRIES = 2**23
 _TINY = np.finfo(np.float32).tiny
@@ -102,10 +102,10 @@ class _Products:
 
     def __init__(self, X):
         self.X, self.kept = X, None
-        self.n_targets = _BLOCK_TARGETS
+        self.n_targets = BLOCK_TARGETS
         if is_mapped(X):
             # The fewer blocks of targets, the fewer times the file is read.
-            self.n_targets = max(_BLOCK_TARGETS, _MAX_ENTRIES // X.shape[1])
+            self.n_targets = max(BLOCK_TARGETS, _MAX_ENTRIES // X.shape[1])
         else:
             self.kept = [*self.blocks()]
 

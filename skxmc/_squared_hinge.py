@@ -83,7 +83,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     system, truth, n_found = RidgeSystem(rows, alpha / HINGE_ALPHA), Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
-    n_threads = min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
+    n_threads = threads_for(X)
     starts = range(0, Y.shape[1], BLOCK_LABELS)
     with (
         _nn.one_blas_thread(),
@@ -141,6 +141,11 @@ def _within_margin(scores, own):
     """Choose the true rows, and those that are not beyond the margin of the others."""
     scores[own] = np.inf
     return np.flatnonzero(scores > -1)
+
+
+def threads_for(X):
+    """Return how many threads may have copies of X at once."""
+    return min(_nn.n_available(), max(1, MOST_COPIED // max(1, X.nnz)))
 
 
 def scaled_rows(X):

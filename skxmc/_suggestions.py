@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from sklearn.utils.validation import check_is_fitted
+
 
 class Suggestion(NamedTuple):
     """A label suggested for a text; see `XMCTextClassifier.suggest`."""
@@ -10,6 +12,28 @@ class Suggestion(NamedTuple):
     rank: int
     label: object
     score: float
+
+
+def suggest(model, texts, k):
+    """List the best labels of texts, or of one, by name.
+
+    Parameters
+    ----------
+    model : estimator instance
+        Fitted, with ``predict_topk`` and `classes_`.
+    texts : str or sequence of str of shape (n_samples,)
+    k : int
+        Labels a text at most.
+
+    Returns
+    -------
+    suggestions : pandas.DataFrame or list of Suggestion
+        See `list_suggestions`.
+    """
+    check_is_fitted(model)
+    texts = [texts] if isinstance(texts, str) else texts
+    ranking = model.predict_topk(texts, k=min(k, len(model.classes_)))
+    return list_suggestions(ranking, model.classes_)
 
 
 def list_suggestions(ranking, names):

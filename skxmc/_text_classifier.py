@@ -13,7 +13,7 @@ from skxmc._declare import DECLAREClassifier
 from skxmc._doc_links import DocLinkMixin
 from skxmc._model_files import save
 from skxmc._stored_texts import register_text_classifier
-from skxmc._suggestions import list_suggestions
+from skxmc._suggestions import suggest
 from skxmc._tags import (
     check_texts,
     decode_tags,
@@ -262,10 +262,7 @@ class XMCTextClassifier(DocLinkMixin, BaseEstimator):
             "score" (probability), best first within a row. Where pandas is not
             installed, a list of named tuples with these fields.
         """
-        texts = [texts] if isinstance(texts, str) else texts
-        X = self._vectors(texts)
-        ranking = self.classifier_.predict_topk(X, k=min(k, len(self.classes_)))
-        return list_suggestions(ranking, self.classes_)
+        return suggest(self, texts, k)
 
     def score(self, texts, tags):
         """Compute precision@1: the share of texts whose first suggestion is right.

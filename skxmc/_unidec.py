@@ -13,6 +13,7 @@ from skxmc import _nn
 from skxmc._base import (
     BaseXMCClassifier,
     check_same_problem,
+    record_training,
     rest_of,
     unchanged_on_error,
 )
@@ -452,9 +453,7 @@ class UniDECClassifier(
         return {
             "temperature_": 1 / net.scale,
             "index_recall_": ranker.index.recall_,
-            "history_": history,
-            "loss_curve_": [row["train_loss"] for row in history],
-            "n_iter_": len(history),
+            **record_training(history),
             "_n_features_out": net.tower.embedding_size,
             "_encoder": encoder,
             "_ranker": ranker,
@@ -534,7 +533,7 @@ class UniDECClassifier(
         text = text_encoder_of(self.encoder)
         if label_features is None or text is None:
             own = check_label_features(label_features, n_labels, n_features)
-            balance = getattr(self, "_balance", None)
+            balance = self._balance
             return own if own is None or balance is None else balance.map_labels(own)
         tokens = read_texts(text, self._tokenizer, label_features, "label_features")
         return check_n_rows(tokens, n_labels)

@@ -26,7 +26,7 @@ from skxmc._calibration import (
 )
 from skxmc._doc_links import DocLinkMixin
 from skxmc._predictions import RankingPredictions
-from skxmc._suggestions import list_suggestions
+from skxmc._suggestions import suggest
 from skxmc._topk import check_k
 from skxmc.metrics._ranking import evaluate_top_k
 from skxmc.model_selection import cross_val_topk
@@ -251,10 +251,7 @@ class TopKCalibratedClassifier(
             As by :meth:`XMCTextClassifier.suggest <skxmc.XMCTextClassifier.suggest>`,
             with calibrated probabilities as "score".
         """
-        check_is_fitted(self)
-        texts = [texts] if isinstance(texts, str) else texts
-        ranking = self.predict_topk(texts, k=min(k, self._form.n_labels))
-        return list_suggestions(ranking, self.classes_)
+        return suggest(self, texts, k)
 
     @property
     def n_features_in_(self):

@@ -220,10 +220,10 @@ def test_empty_columns_stay_where_later_rows_may_have_them():
     later = sp.csr_array(GAPS[:, np.roll(np.arange(1200), 1)])
     for model in MODELS:
         model = clone(model).set_params(max_epochs=1, warm_start=True).fit(GAPS, Y)
-        assert not hasattr(model, "_balance")
+        assert model._balance is None
         model.fit(later, Y)  # without a warning
     first = UniDECClassifier(**FAST).partial_fit(GAPS, Y)
-    assert not hasattr(first, "_balance")
+    assert first._balance is None
 
 
 @each_model
@@ -292,9 +292,9 @@ def test_the_map_lasts_as_long_as_the_fit(model):
     with pytest.raises(ValueError, match=r"warm_start=True .* 121 features .* 12 "):
         model.fit(FAR, Y)
     model.set_params(warm_start=False).fit(SPARSE, Y)
-    assert not hasattr(model, "_balance")
+    assert model._balance is None
     model.set_params(warm_start=True).fit(SPARSE * np.float32(3), Y)
-    assert not hasattr(model, "_balance")
+    assert model._balance is None
 
 
 @each_model
@@ -344,7 +344,7 @@ def test_features_that_a_fit_starts_from_come_with_their_map():
         model.fit(FAR, Y)
     plain = MultiHeadEncodingClassifier(**FAST).fit(SPARSE, Y)
     model.set_params(init=FrozenEstimator(plain)).fit(WITH_BYTES[:, :120], Y)
-    assert not hasattr(model, "_balance")
+    assert model._balance is None
 
 
 @each_mapped_rows
@@ -420,7 +420,7 @@ def test_modules_of_ones_own_see_the_rows_as_they_are():
     largest = []
     model = UniDECClassifier(encoder=Sums(121, 8), **FAST | {"max_epochs": 1})
     model.fit(WITH_BYTES, Y)
-    assert not hasattr(model, "_balance")
+    assert model._balance is None
     assert max(largest) == BYTES.max()
 
 

@@ -56,11 +56,11 @@ def test_as_many_numbers_as_the_rank_lose_nothing(hidden_layer_sizes):
         )
     rank = 12 + sum(hidden_layer_sizes)
     expected = outputs_of(module, X)
-    small, reduction = reduce_input(module, X, rank, None, 0)
+    small, reduction = reduce_input(module, X, rank, None)
     assert reduction.weight.shape[1] == rank
     found = outputs_of(small, X, reduction)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-    small, reduction = reduce_input(module, X, rank - 8, None, 0)
+    small, reduction = reduce_input(module, X, rank - 8, None)
     assert np.abs(outputs_of(small, X, reduction) - expected).max() > 0.1
 
 
@@ -75,11 +75,11 @@ def test_scores_of_a_linear_network_are_as_good_as_eckart_and_young_allow(n_comp
     scores = outputs_of(module, X) @ D.T
     best = np.sqrt((np.linalg.svd(scores)[1][n_components:] ** 2).sum())
     parts = D[:50], D[50:]
-    small, reduction = reduce_input(module, X, n_components, parts, 0)
+    small, reduction = reduce_input(module, X, n_components, parts)
     lost = np.linalg.norm(scores - outputs_of(small, X, reduction) @ D.T)
     assert best * (1 - 1e-3) <= lost <= 1.15 * best
     # What is best for the outputs is not.
-    small, reduction = reduce_input(module, X, n_components, None, 0)
+    small, reduction = reduce_input(module, X, n_components, None)
     assert np.linalg.norm(scores - outputs_of(small, X, reduction) @ D.T) > 1.3 * best
 
 
@@ -90,7 +90,7 @@ def test_columns_that_make_no_difference_are_not_read():
     X = X.tolil()
     X[:, 20] = 0
     X = sp.csr_array(X, dtype=np.float32)
-    small, reduction = reduce_input(linear_network(weight), X, N_OUTPUTS, None, 0)
+    small, reduction = reduce_input(linear_network(weight), X, N_OUTPUTS, None)
     assert reduction.columns.dtype == np.int32
     assert reduction.columns.tolist() == sorted({*range(N_FEATURES)} - {3, 17, 20})
     others = sp.csr_array(np.eye(N_FEATURES, dtype=np.float32)[[3, 17, 20]])

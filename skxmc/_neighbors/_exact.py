@@ -57,26 +57,25 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None)
     scores : ndarray of shape (n_queries, k), float32
         Their inner products, with what is added.
     """
-    search, size = _search_twice, searched_rows(on_device and on_device.device)
-    if has_whole_numbers(keys):
-        search = _search_once
-    elif on_device is None and products_are_steady():
-        search = _search_one if len(queries) == 1 else _search_once
-    if max_norm is None and search is not _search_once:
+    size = searched_rows(on_device and on_device.device)
+    is_whole = has_whole_numbers(keys)
+    is_steady = is_whole or (on_device is None and products_are_steady())
+    if is_steady and (is_whole or len(queries) != 1):
+        parts = repeat(None) if added is None else row_blocks(added, size)
+        # As many of both, or of one without end.
+        blocks = zip(row_blocks(queries, size), parts, strict=False)
+        return _concatenate([_rank(a, keys, k, steady_products, b) for a, b in blocks])
+    if max_norm is None:
         max_norm = largest_norm(keys)
-    if search is _search_twice:
-        blocks = [
+    if is_steady:
+        return _search_one(queries, keys, k, max_norm, added)
+    found = _concatenate(
+        [
             _search_twice(block, keys, k, max_norm, on_device)
             for block in row_blocks(queries, size)
         ]
-        found = _concatenate(blocks)
-        return found if added is None else raise_pairs(found, queries, keys, added)
-    parts = repeat(None) if added is None else row_blocks(added, size)
-    blocks = row_blocks(queries, size)
-    return _concatenate(
-        # As many of both, or of one without end.
-        [search(a, keys, k, max_norm, b) for a, b in zip(blocks, parts, strict=False)]
     )
+    return found if added is None else raise_pairs(found, queries, keys, added)
 
 
 def _concatenate(blocks):
@@ -152,13 +151,8 @@ def score_pairs(queries, rows, keys, numbers):
     return products
 
 
-def _search_once(queries, keys, k, max_norm, added):
-    """Rank by products that round alike, which are the answer."""
-    return _rank(queries, keys, k, steady_products, added)
-
-
 def _search_one(query, keys, k, max_norm, added):
-    """Rank for one query as `_search_once` does, by the fewest operations."""
+    """Rank for one query by steady products, with the fewest operations."""
     rough = _products(query, keys, 0, len(keys), _multiply)[0]
     if added is not None:
         rough[added.indices] += added.data

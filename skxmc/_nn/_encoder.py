@@ -105,15 +105,14 @@ class Encoder:
             yield x, n_true
             del x
 
-    def reduced(self, X, n_components, directions, seed):
+    def reduced(self, X, n_components, directions):
         """Return an encoder on the CPU that is given fewer numbers, `reduce_input`."""
         if has_foreign_layers(self.module):
             raise ValueError(
                 f"n_components={n_components} reduces what networks of skxmc read; "
                 "set it to None with an encoder of your own."
             )
-        parts = reduce_input(self.module, X, n_components, directions, seed)
-        module, reduction = parts
+        module, reduction = reduce_input(self.module, X, n_components, directions)
         return Encoder(module, torch.device("cpu"), reduction)
 
     def compressed(self, storage):

@@ -129,7 +129,7 @@ class _Probe:
         return self.factor * product
 
 
-def reduce_input(module, X, n_components, directions, seed):
+def reduce_input(module, X, n_components, directions):
     """Put a reduction in front of a network, with the least change of its scores.
 
     Of the products of a row with all first weights W, a change d moves the scores by
@@ -147,8 +147,6 @@ def reduce_input(module, X, n_components, directions, seed):
         How many numbers stand for a row.
     directions : list of float32 ndarray of shape (n_labels, n_outputs), or None
         By which outputs are multiplied for scores; None for the outputs themselves.
-    seed : int
-        Seeds the choice of rows, labels and changes.
 
     Returns
     -------
@@ -161,7 +159,7 @@ def reduce_input(module, X, n_components, directions, seed):
     ValueError
         If the scores are the same whatever is in the rows, as where they are empty.
     """
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(0)  # of rows, labels and changes
     module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
     # On one thread, so that it is the same model wherever it is made.
     with limited_threads(one_thread=True), one_blas_thread(), torch.enable_grad():

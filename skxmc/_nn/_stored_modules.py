@@ -8,7 +8,7 @@ from skorch.history import History
 from torch import nn
 
 from skxmc._codes import level_sizes
-from skxmc._model_kinds import register
+from skxmc._model_kinds import attributes, register
 from skxmc._nn._cascade import CascadeHead
 from skxmc._nn._dual import Tower
 from skxmc._nn._encoder import Encoder
@@ -195,7 +195,7 @@ def register_modules():
             "columns": "int32[n_kept]",
             "weight": _MATRIX("n_kept", "n_read"),
         },
-        get=_reduction_state,
+        get=attributes("n_features", "columns", "weight"),
         restore=_restore_reduction,
     )
     register(
@@ -209,11 +209,6 @@ def register_modules():
 def _restore_container(cls, state):
     parts = state["parts"]
     return cls(*parts) if cls is nn.Sequential else cls(parts)
-
-
-def _reduction_state(reduction):
-    names = "n_features", "columns", "weight"
-    return {name: getattr(reduction, name) for name in names}
 
 
 def _restore_reduction(cls, state):

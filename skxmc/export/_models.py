@@ -81,7 +81,7 @@ def to_onnx(estimator, path, k=5):
         raise ImportError(
             "to_onnx needs the package onnx: pip install skxmc[onnx]."
         ) from error
-    graph, balance = Graph(), getattr(estimator, "_balance", None)
+    graph, balance = Graph(), estimator._balance
     if balance is not None:
         graph.map_rows(balance)
     embeddings, n_embeddings, ranking = _PARTS[type(estimator)](graph, estimator, k)
