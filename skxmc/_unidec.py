@@ -409,8 +409,10 @@ class UniDECClassifier(
             )
         held_out = self._held_out_rows(X.shape[0], rng)
         X_train, Y_train = rest_of(held_out, X, Y)
-        start = self._last_network if goes_on else self._start
-        labels, keys, net = start(X_train, Y_train, form, device, rng)
+        if goes_on:
+            labels, keys, net = self._last_network(X_train, Y_train)
+        else:
+            labels, keys, net = self._start(X_train, Y_train, form, device, rng)
         counts = seen[0] + count_columns(Y_train)
         n_samples = seen[1] + X_train.shape[0]
         fill = partial(
@@ -439,9 +441,11 @@ class UniDECClassifier(
         )
         encoder = self._finished_encoder(net.tower, X, device)
         fill(net)
-        votes = self._ranker.votes if goes_on and not is_whole else None
+        votes = None
         if is_whole and self.neighbor_weight > 0:
             votes = gather_votes(encoder, X, Y, self.index)
+        elif goes_on and not is_whole:
+            votes = self._ranker.votes
         ranker = make_ranker(
             *(keys, net, encoder, X, Y, held_out),
             is_exclusive=form.is_single_label,
@@ -559,7 +563,7 @@ class UniDECClassifier(
             return super()._feature_names(x)
         return token_names(self._tokenizer, x)
 
-    def _last_network(self, X, Y, form, device, rng):
+    def _last_network(self, X, Y):
         """Return the input of the labels, their keys and the last fit's network."""
         ranker = self._ranker
         n_features, n_labels = self._labels.features.shape[1], len(ranker.keys)

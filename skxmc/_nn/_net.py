@@ -113,12 +113,9 @@ def train(
             generators["global"] = _global_generator(device)
         keeper = KeepState(checkpoint, dataset, schedule, generators)
     if distributed:
-        check_same_start(module, len(dataset))
+        _agree_on(module, dataset, validation)
         callbacks = [SumGradients(), *callbacks]
         verbose = verbose if join_processes()[0] == 0 else 0
-        for data in (dataset, validation):
-            if hasattr(data, "agree"):
-                data.agree = of_first
     progress = ShowProgress(n_batches)
     net = SparseNet(
         module,
@@ -180,6 +177,14 @@ def check_callbacks(callbacks):
                 "callbacks holds GradientNormClipping, but the gradient of the input "
                 "table is row-sparse and has no norm to clip; lower lr instead."
             )
+
+
+def _agree_on(module, dataset, validation):
+    """Let all processes draw the same data; raise where they start otherwise."""
+    check_same_start(module, len(dataset))
+    for data in (dataset, validation):
+        if hasattr(data, "agree"):
+            data.agree = of_first
 
 
 def _order(dataset, seed):
