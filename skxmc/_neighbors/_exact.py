@@ -153,7 +153,7 @@ def score_pairs(queries, rows, keys, numbers):
 
 def _search_one(query, keys, k, max_norm, added):
     """Rank for one query by steady products, with the fewest operations."""
-    rough = _products(query, keys, 0, len(keys), _multiply)[0]
+    rough = _products(query, keys, 0, len(keys), _multiply_one)[0]
     if added is not None:
         rough[added.indices] += added.data
     cut = len(rough) - k
@@ -234,6 +234,12 @@ def _multiply(A, B):
     # OpenBLAS at times raises the flag where all is finite: numpy issue 28227.
     with np.errstate(invalid="ignore"):
         return A @ B.T
+
+
+def _multiply_one(query, B):
+    # Not by BLAS, which wakes other threads for so little, and waits for them: on a busy
+    # machine that takes milliseconds.
+    return np.einsum("ij,j->i", B, query[0])[None]
 
 
 def _rank_exactly(queries, keys, candidates, k, is_close=None):
