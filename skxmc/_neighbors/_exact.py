@@ -237,8 +237,8 @@ def _multiply(A, B):
 
 
 def _multiply_one(query, B):
-    # Not by BLAS, which wakes other threads for so little, and waits for them: on a busy
-    # machine that takes milliseconds.
+    # Not by BLAS, which wakes other threads for so little and waits for them: where the
+    # machine is busy, for milliseconds.
     return np.einsum("ij,j->i", B, query[0])[None]
 
 
