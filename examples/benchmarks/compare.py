@@ -83,6 +83,7 @@ ENTRIES = {
     "popularity": Entry("popularity", {}),
 }
 SCORES = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
+UNTRAINED = ("knn", "popularity")
 COSTS = ("fit_seconds", "rows_per_second", "one_row_ms", "model_mib", "peak_mib")
 TITLES = ("fit s", "rows / s", "one row ms", "model MiB", "peak MiB")
 
@@ -263,12 +264,16 @@ def write_csv(path, rows):
 
 
 def draw(path, rows):
-    """Draw P@1 and PSP@1 against the time of training, a row of plots a score."""
+    """Draw P@1 and PSP@1 against the time of training, a row of plots a score.
+
+    Without those that are not trained, next to which all others would be one point.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    rows = [row for row in rows if ENTRIES[row["entry"]].kind not in UNTRAINED]
     sets = [*dict.fromkeys(row["set"] for row in rows)]
     names = [*dict.fromkeys(row["entry"] for row in rows)]
     figure, axes = plt.subplots(
@@ -288,6 +293,7 @@ def draw(path, rows):
                     label=row["entry"],
                 )
             axis.set(xscale="log", xlabel="training seconds", ylabel=title, title=name)
+            axis.xaxis.set_minor_formatter("")  # labels of small ranges overlap
     handles = {
         label: handle
         for axis in axes.flat
