@@ -23,7 +23,7 @@ assert before - resident() > 100_000, (before, resident())  # KiB
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps memory")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps it")
 def test_freed_memory_goes_back_to_the_system():
     subprocess.run([sys.executable, "-c", HOLDS_ON], check=True)
 

@@ -56,7 +56,8 @@ class Entry:
         return self.kind in ("declare", "multi_head", "unidec")
 
 
-SMALL_AND_FAST = {"storage": "int4", "neighbor_weight": 0}
+WITHOUT_VOTES = {"neighbor_weight": 0}
+SMALL_AND_FAST = {"storage": "int4"} | WITHOUT_VOTES
 FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.6}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
@@ -64,12 +65,14 @@ ENTRIES = {
     "DECLARE, classifiers": Entry("declare", {"classifier_weight": 0.6}),
     "MultiHead": Entry("multi_head", {}),
     "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
+    "MultiHead, no votes": Entry("multi_head", WITHOUT_VOTES),
     "MultiHead, 4 bits, no votes": Entry("multi_head", SMALL_AND_FAST),
     "MultiHead, 4 bits, 80 numbers a row, no votes": Entry(
         "multi_head", SMALL_AND_FAST | {"n_numbers": 80}
     ),
     "UniDEC": Entry("unidec", {}),
     "UniDEC, 4 bits": Entry("unidec", {"storage": "int4"}),
+    "UniDEC, no votes": Entry("unidec", WITHOUT_VOTES),
     "UniDEC, 4 bits, no votes": Entry("unidec", SMALL_AND_FAST),
     "UniDEC, label texts": Entry("unidec", {"label_texts": True}),
     "UniDEC, label texts, dial to the tail": Entry(
