@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from skxmc._nn import _byte_bags
 from skxmc._nn import _whole_numbers as whole
 from skxmc._nn._candidates import Candidates
 from skxmc._nn._sparse import SparseRows
@@ -232,9 +233,9 @@ def test_slow_products_of_int8_are_not_used(monkeypatch):
 
 @pytest.mark.parametrize("other", [is_missing, takes_something_else])
 def test_rows_are_unpacked_where_bags_cannot_be_summed(other, monkeypatch):
-    monkeypatch.setattr(whole, "_sum_bags", other)
-    assert not whole._bags_are_summed.__wrapped__()
-    monkeypatch.setattr(whole, "_bags_are_summed", lambda: False)
+    monkeypatch.setattr(_byte_bags, "sum_bags", other)
+    assert not _byte_bags.bags_are_summed.__wrapped__()
+    monkeypatch.setattr(whole, "bags_are_summed", lambda: False)
     weight = stored(90, 33)
     X = sp.random_array((5, 90), density=0.1, rng=0, dtype=np.float32, format="csr")
     found = SparseRows.from_csr(X).matmul(weight)

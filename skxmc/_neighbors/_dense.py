@@ -1,6 +1,7 @@
 """Vectors that are searched, exactly or approximately."""
 
 import copy
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,14 @@ from skxmc._neighbors._exact import (
     score_pairs,
     search_exact,
 )
-from skxmc._nn import keys_on
+from skxmc._nn import keys_on, panels_of
 from skxmc._stored import StoredRows
 
 # Above so many keys, "auto" searches approximately.
 _MAX_EXACT_KEYS = 500_000
 _N_RECALL_QUERIES = 256
+# So many searches for one query take the time that `KeyPanels` take to be made.
+_SINGLE_QUERIES = 32
 
 
 class NeighborIndex:
@@ -45,7 +48,10 @@ class NeighborIndex:
         exact index.
     """
 
-    _on_device = None  # the keys on the GPU that last searched, never stored
+    # The keys as they were last searched: on a GPU, and for single queries.
+    _on_device: Any = None
+    _panels: Any = None
+    _n_single = 0
 
     def __init__(self, keys, *, similarity, kind, n_neighbors, queries=None):
         self.similarity = similarity
@@ -96,12 +102,21 @@ class NeighborIndex:
                 *(queries, self.keys, k),
                 max_norm=self.max_norm,
                 on_device=keys,
+                panels=self._panels_for(queries),
                 added=added,
             )
         found = _faiss.search(self.index, queries, k)
         if added is None:
             return found
         return raise_pairs(found, queries, self.keys, added)
+
+    def _panels_for(self, queries):
+        """Return the keys as single queries are fastest, once there were some."""
+        if len(queries) == 1 and self._panels is None:
+            self._n_single += 1
+            if self._n_single > _SINGLE_QUERIES:
+                self._panels = panels_of(self.keys)
+        return self._panels
 
     def score(self, queries, number):
         """Score one key as `search` does, for "dot": (n_queries,), float32."""
@@ -139,7 +154,8 @@ class NeighborIndex:
 
     def __getstate__(self):
         state = dict(vars(self))
-        state.pop("_on_device", None)
+        for name in ("_on_device", "_panels", "_n_single"):
+            state.pop(name, None)
         if self.index is not None:
             state["index"] = _faiss.load_faiss().serialize_index(self.index)
         return state

@@ -5,7 +5,7 @@ from itertools import repeat
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._blocks import ROWS_AT_ONCE, row_blocks, searched_rows
+from skxmc._blocks import ROWS_AT_ONCE, filled_up, row_blocks, searched_rows
 from skxmc._nn import (
     has_whole_numbers,
     products_are_steady,
@@ -26,7 +26,9 @@ _FEW_KEYS, _FEW_QUERIES = 8192, 32
 _N_SPARE = 64
 
 
-def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None):
+def search_exact(
+    queries, keys, k, *, max_norm=None, on_device=None, panels=None, added=None
+):
     """Rank keys by inner product, exactly, and the same way in every batch.
 
     A query has the same answer bit for bit whatever it is searched together with, ties
@@ -47,6 +49,8 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None)
         Largest norm of a key, computed if not known.
     on_device : DeviceKeys or None, default=None
         The same keys on a GPU, which then finds the candidates.
+    panels : KeyPanels or None, default=None
+        The same keys, among which the candidates of a single query are found.
     added : csr_array of shape (n_queries, n_keys), float32, or None, default=None
         What is added to the inner products of some pairs; not negative.
 
@@ -60,7 +64,8 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None)
     size = searched_rows(on_device and on_device.device)
     is_whole = has_whole_numbers(keys)
     is_steady = is_whole or (on_device is None and products_are_steady())
-    if is_steady and (is_whole or len(queries) != 1):
+    is_one = len(queries) == 1 and (panels is not None or not is_whole)
+    if is_steady and not is_one:
         parts = repeat(None) if added is None else row_blocks(added, size)
         # As many of both, or of one without end.
         blocks = zip(row_blocks(queries, size), parts, strict=False)
@@ -68,7 +73,7 @@ def search_exact(queries, keys, k, *, max_norm=None, on_device=None, added=None)
     if max_norm is None:
         max_norm = largest_norm(keys)
     if is_steady:
-        return _search_one(queries, keys, k, max_norm, added)
+        return _search_one(queries, keys, k, max_norm, panels, added)
     found = _concatenate(
         [
             _search_twice(block, keys, k, max_norm, on_device)
@@ -151,20 +156,30 @@ def score_pairs(queries, rows, keys, numbers):
     return products
 
 
-def _search_one(query, keys, k, max_norm, added):
+def _search_one(query, keys, k, max_norm, panels, added):
     """Rank for one query by steady products, with the fewest operations."""
-    rough = _products(query, keys, 0, len(keys), _multiply_one)[0]
+    errors = np.float32(0)
+    if panels is None:
+        rough = _products(query, keys, 0, len(keys), _multiply_one)[0]
+    else:
+        rough, errors = panels.products(query)
+    bonus = np.zeros_like(rough)
     if added is not None:
-        rough[added.indices] += added.data
+        bonus[added.indices] = added.data
+        rough += bonus
     cut = len(rough) - k
-    goal = np.partition(rough, cut)[cut] - _slack(query, max_norm)[0]
-    close = np.flatnonzero(rough >= goal)
-    if 2 * len(close) > len(keys):
+    goal = np.partition(rough - errors, cut)[cut] - _slack(query, max_norm)[0]
+    close = np.flatnonzero(rough + errors >= goal)
+    if not k <= len(close) <= len(keys) // 2:
         return _rank(query, keys, k, steady_products, added)
-    twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
-    products = steady_products(twice, keys[close])[:1]
-    if added is not None:
-        products += added[:, close].toarray()
+    # Few different sizes: the code of a product is compiled for each that is met.
+    some = np.resize(close, filled_up(len(close)))
+    if has_whole_numbers(keys):
+        products = whole_products(query, keys, some)
+    else:
+        twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
+        products = steady_products(twice, keys[some])[:1]
+    products = products[:, : len(close)] + bonus[close]
     order, scores = topk_dense(products, k)
     return close[order], scores
 

@@ -6,6 +6,7 @@ from skxmc._nn._data import PoolDataset, SparseDataset
 from skxmc._nn._device_keys import keys_on
 from skxmc._nn._dual import DualNet, Embedder, ModuleFeatures, Tower
 from skxmc._nn._encoder import Encoder, resolve_device
+from skxmc._nn._key_panels import panels_of
 from skxmc._nn._modules import SparseEncoder
 from skxmc._nn._multihead import Features, MultiHeadNet, candidate_recall
 from skxmc._nn._net import check_callbacks, train
@@ -63,6 +64,7 @@ __all__ = [
     "n_available",
     "of_first",
     "one_blas_thread",
+    "panels_of",
     "products_are_steady",
     "register_modules",
     "resolve_device",

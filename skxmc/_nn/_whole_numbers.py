@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from skxmc._nn._arrays import as_tensor
+from skxmc._nn._byte_bags import bags_are_summed, pack_bags, sum_bags
 from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
 from skxmc._stored import StoredRows
 
@@ -80,6 +80,18 @@ def whole_pairs(h, weight, candidates):
     return out
 
 
+def rounded_rows(A, B):
+    """Return rows as products with a matrix take them: rounded, as floats."""
+    numbers, scales, rest = _split(as_tensor(A), B)
+    return torch.cat([numbers * scales, rest], dim=1).numpy()
+
+
+def whole_rows(B, rows):
+    """Return rows of a matrix as products take them, as floats: an ndarray."""
+    numbers, scales = B.whole(rows)
+    return np.hstack([numbers * scales[:, None], B.exact[rows]])
+
+
 def whole_products(A, B, rows):
     """Compute ``A @ B[rows].T`` of an ndarray and `StoredRows`: an ndarray.
 
@@ -95,13 +107,13 @@ def whole_products(A, B, rows):
 def can_sum_bags(weight):
     """Tell whether `stored_bags` can be had for a matrix."""
     is_plain = has_whole_numbers(weight) and not weight.exact.shape[1]
-    return is_plain and _is_small(weight) and _bags_are_summed()
+    return is_plain and _is_small(weight) and bags_are_summed()
 
 
 def stored_bags(x, weight):
     """Compute ``x @ weight`` for `SparseRows`: (n_rows, n_columns)."""
     packed = _form(weight, _packed)
-    return _sum_bags(packed, x.indices, x.offsets, x.values)
+    return sum_bags(packed, x.indices, x.offsets, x.values)
 
 
 def _split(h, weight):
@@ -181,12 +193,12 @@ def _unpacked(weight):
 
 
 def _packed(weight):
-    """Make what `_sum_bags` reads: bytes, and the scale and offset of each row."""
+    """Return all rows as `sum_bags` reads them."""
     packed = np.empty((len(weight), weight.n_rounded + 8), dtype=np.uint8)
     for rows in _blocks(weight):
         numbers, scales = weight.whole(rows)
-        packed[rows, :-8] = numbers.view(np.uint8) ^ 128  # plus 128
-        packed[rows, -8:] = np.stack([scales, -128 * scales], axis=1).view(np.uint8)
+        plus_128 = numbers.view(np.uint8) ^ 128
+        packed[rows] = pack_bags(plus_128, scales, -128 * scales)
     return torch.from_numpy(packed)
 
 
@@ -210,12 +222,6 @@ def _multiply_as_floats(a, b):
         for some, others in zip(parts, rows[block].split(_MAX_EXACT, 1), strict=True):
             sums[:, block] += (some @ others.float().T).int()
     return sums
-
-
-def _sum_bags(packed, indices, offsets, values):
-    return torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
-        packed, indices, offsets, False, 0, False, values, None, True
-    )
 
 
 @lru_cache(maxsize=1)
@@ -248,25 +254,3 @@ def _seconds(multiply, a, b):
         multiply(a, b)
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-@lru_cache(maxsize=1)
-def _bags_are_summed():
-    """Try whether `_sum_bags` is there, and does what is expected of it."""
-    A = np.random.default_rng(0).standard_normal((50, 70), dtype=np.float32)
-    weight = StoredRows(A, "int8")
-    indices, offsets = torch.arange(40), torch.tensor([0, 25, 25, 40])
-    values = torch.linspace(-1, 1, 40)
-    expected = F.embedding_bag(
-        indices,
-        torch.from_numpy(weight[:]),
-        offsets,
-        mode="sum",
-        per_sample_weights=values,
-        include_last_offset=True,
-    )
-    try:
-        found = _sum_bags(_packed(weight), indices, offsets, values)
-    except (AttributeError, RuntimeError):  # of another torch
-        return False
-    return torch.allclose(found, expected, atol=1e-4)
