@@ -483,12 +483,13 @@ class DECLAREClassifier(BaseXMCClassifier):
         """Return the votes of the neighbours of the codes, and of those of the rows."""
         store = self._store
         keys, weights = self._nearest_keys(codes)
-        votes = vote(store.sets, store.set_of_key[keys], weights)
-        if not self._compares_input():
-            return votes
-        rows, weights = self._nearest_rows(X)
-        own = vote(store.sets, store.set_of_row[rows], weights)
-        return (1 - self.input_weight) * votes + self.input_weight * own
+        sets = store.set_of_key[keys]
+        if self._compares_input():
+            rows, own = self._nearest_rows(X)
+            sets = np.hstack([sets, store.set_of_row[rows]])
+            share = self.input_weight
+            weights = np.hstack([(1 - share) * weights, share * own])
+        return vote(store.sets, sets, weights)
 
     def _compares_input(self):
         return self._input_index is not None and self.input_weight > 0

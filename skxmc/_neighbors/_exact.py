@@ -147,6 +147,7 @@ def score_pairs(queries, rows, keys, numbers):
     for start in range(0, len(queries), size):
         pairs = slice(*np.searchsorted(rows, [start, start + size]))
         some, places = np.unique(numbers[pairs], return_inverse=True)
+        some = _filled(some)
         block = queries[start : start + size]
         if has_whole_numbers(keys):
             dense = whole_products(block, keys, some.astype(np.int64))
@@ -172,8 +173,7 @@ def _search_one(query, keys, k, max_norm, panels, added):
     close = np.flatnonzero(rough + errors >= goal)
     if not k <= len(close) <= len(keys) // 2:
         return _rank(query, keys, k, steady_products, added)
-    # Few different sizes: the code of a product is compiled for each that is met.
-    some = np.resize(close, filled_up(len(close)))
+    some = _filled(close)
     if has_whole_numbers(keys):
         products = whole_products(query, keys, some)
     else:
@@ -182,6 +182,14 @@ def _search_one(query, keys, k, max_norm, panels, added):
     products = products[:, : len(close)] + bonus[close]
     order, scores = topk_dense(products, k)
     return close[order], scores
+
+
+def _filled(numbers):
+    """Repeat some numbers of keys, so that there are few different counts.
+
+    The code of a product is compiled for each that is met, which takes a millisecond.
+    """
+    return np.resize(numbers, filled_up(len(numbers)))
 
 
 def _search_twice(queries, keys, k, max_norm, on_device):

@@ -55,12 +55,12 @@ class SparseNeighborIndex:
 
     def _search_block(self, queries, k):
         n_queries = queries.shape[0]
-        columns = np.unique(queries.indices)
+        columns, places = np.unique(queries.indices, return_inverse=True)
         # Products add up column by column, so that a query's come out alike whatever it
         # is searched with, if its place in a vector register does not matter: a
         # multiple of 8 places leaves no remainder that is computed otherwise.
         dense = np.zeros((len(columns), -(-n_queries // 8) * 8), dtype=np.float32)
-        dense[:, :n_queries] = queries[:, columns].T.toarray()
+        dense[places, _rows_of(queries)] = queries.data
         best = Ranking(n_queries)
         for number, shard in enumerate(self.shards):
             products = (_columns_of(shard, columns) @ dense).T[:n_queries]
@@ -112,10 +112,14 @@ def _columns_of(shard, columns):
 
 
 def _unit_rows(X):
-    norms = np.sqrt(np.asarray(X.power(2).sum(axis=1), dtype=np.float32))
+    rows = _rows_of(X)
+    norms = np.sqrt(np.bincount(rows, X.data**2, X.shape[0])).astype(np.float32)
     scale = 1 / np.where(norms > 0, norms, 1)
-    data = X.data * np.repeat(scale, np.diff(X.indptr))
-    return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+    return sp.csr_array((X.data * scale[rows], X.indices, X.indptr), shape=X.shape)
+
+
+def _rows_of(X):
+    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def _unit_columns(keys, span):
