@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._blocks import row_blocks
 from skxmc._label_svd import column_blocks, svd_codes, top_eigenpairs, weigh_columns
 from skxmc._mapped import CodedRows, count_columns, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
@@ -60,8 +61,10 @@ def compress_labels(
         codes = neighbor_codes(weigh_columns(Y, weights), codes)
     if is_mapped(Y):
         return codes.scaled_to_unit()
-    rms = np.sqrt(np.mean(codes**2, dtype=np.float64))
-    return codes / np.float32(rms) if rms > 0 else codes
+    squares = sum(np.square(b).sum(dtype=np.float64) for b in row_blocks(codes, 8192))
+    if squares > 0:
+        codes /= np.float32(np.sqrt(squares / codes.size))
+    return codes
 
 
 def predictable_codes(X, Y, n_components, alpha, random_state, weights=None):

@@ -19,6 +19,7 @@ from skxmc._base import (
 )
 from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
+from skxmc._freed import return_freed_memory
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import input_scale
 from skxmc._memory import (
@@ -375,8 +376,10 @@ class DECLAREClassifier(BaseXMCClassifier):
             rare_label_weight=self.rare_label_weight,
             random_state=rng,
         )
+        return_freed_memory()
         # In this order: the decoder may be the largest array of all.
         module = self._build_module(X, Y, codes, held_out, rng)
+        return_freed_memory()
         return codes, module, linear_decoder(Y, codes)
 
     def _build_module(self, X, Y, codes, held_out, rng):

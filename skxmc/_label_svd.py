@@ -45,18 +45,24 @@ def svd_codes(Y, n_components, random_state, weights=None):
     by_label = is_mapped(Y) or Y.shape[1] < Y.shape[0]
     size = Y.shape[1] if by_label else Y.shape[0]
     c = min(n_components, *Y.shape)
-    start = np.empty((size, min(c + N_OVERSAMPLES, size)), dtype=np.float32)
-    for block in column_blocks(start):  # numpy draws float64, twice as large
-        start[:, block] = random_state.standard_normal(start[:, block].shape)
+    draw = partial(_draw, random_state, size, min(c + N_OVERSAMPLES, size))
     if is_mapped(Y):
         product = partial(_mapped_gram_product, Y, weights)
-        vectors = top_eigenpairs(product, start, c)[1]
+        vectors = top_eigenpairs(product, draw(), c)[1]
         return CodedRows(Y, vectors if weights is None else weights[:, None] * vectors)
     A = Y.T.tocsr() if by_label else Y
-    values, vectors = top_eigenpairs(partial(_gram_product, A), start, c)
+    values, vectors = top_eigenpairs(partial(_gram_product, A), draw(), c)
     if by_label:
         return Y @ vectors  # Y V = U Sigma
-    return vectors * np.sqrt(values)
+    vectors *= np.sqrt(values)
+    return vectors
+
+
+def _draw(random_state, n_rows, n_columns):
+    start = np.empty((n_rows, n_columns), dtype=np.float32)
+    for block in column_blocks(start):  # numpy draws float64, twice as large
+        start[:, block] = random_state.standard_normal(start[:, block].shape)
+    return start
 
 
 def weigh_columns(Y, weights):
@@ -67,15 +73,18 @@ def weigh_columns(Y, weights):
     return sp.csr_array((weighted, Y.indices, Y.indptr), shape=Y.shape)
 
 
-def top_eigenpairs(matrix, start, n_pairs, n_iter=_N_POWER_ITERATIONS):
+def top_eigenpairs(matrix, Q, n_pairs, n_iter=_N_POWER_ITERATIONS):
     """Return the largest eigenvalues, descending, and eigenvectors of a symmetric map.
 
-    Subspace iteration with a Rayleigh-Ritz step at the end. Negative values become 0.
+    Subspace iteration from Q with a Rayleigh-Ritz step at the end. Negative values
+    become 0.
     """
-    Q = start
+    # One step at a time: there are two arrays of this size, and none that is done with.
     for _ in range(n_iter):
-        Q = matrix(_orthonormalize(Q))
-    Q = _orthonormalize(_orthonormalize(Q))
+        Q = _orthonormalize(Q)
+        Q = matrix(Q)
+    Q = _orthonormalize(Q)
+    Q = _orthonormalize(Q)
     values, rotation = np.linalg.eigh((Q.T @ matrix(Q)).astype(np.float64))
     best = np.argsort(-values)[:n_pairs]
     values = np.maximum(values[best], 0).astype(np.float32)

@@ -54,6 +54,7 @@ def fit_linear_features(
             random_state=random_state,
         )
     maps = [fit_linear_map(X, Y, codes, alpha)]
+    del codes
     if n_machines:
         frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]
         weight, bias, _ = fit_squared_hinge(
@@ -63,15 +64,18 @@ def fit_linear_features(
         maps.append((weight, bias))
     some = SelectedRows(X, np.arange(min(X.shape[0], _N_NORM_ROWS)))
     norm = _NORM / np.sqrt(len(maps))
-    weights, biases = zip(
-        *[_with_norm(norm, some, *each) for each in maps], strict=True
-    )
+    for weight, bias in maps:
+        _scale_outputs(norm, some, weight, bias)
+    if len(maps) == 1:
+        return maps[0]
+    weights, biases = zip(*maps, strict=True)
     return np.concatenate(weights, axis=1), np.concatenate(biases)
 
 
-def _with_norm(norm, X, weight, bias):
-    """Scale a map so that its outputs have this root mean square norm."""
+def _scale_outputs(norm, X, weight, bias):
+    """Scale a map, in place, so that its outputs have this root mean square norm."""
     outputs = np.concatenate([block @ weight + bias for block in row_blocks(X)])
     found = np.sqrt(np.mean(np.einsum("ij,ij->i", outputs, outputs)))
     scale = np.float32(norm / found) if found > 0 else np.float32(1)
-    return weight * scale, bias * scale
+    weight *= scale
+    bias *= scale

@@ -16,6 +16,8 @@ from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
 _N_WEIGHTS = 200  # that a classifier of a label keeps, about
+# What batches of training, and what libraries keep for them, take of any data, about.
+_TRAINING = 48 * 2**20
 
 
 class ProblemSize(NamedTuple):
@@ -56,8 +58,8 @@ def svd_bytes(size, n_components):
     smaller = min(size.n_samples, size.n_labels)
     width = min(n_components + N_OVERSAMPLES, smaller)
     codes = array_bytes(size.n_samples, min(n_components, smaller))
-    iteration = 3 * array_bytes(smaller, width)
-    return size.y_bytes + max(iteration, 3 * codes), codes
+    iteration = 2 * array_bytes(smaller, width)
+    return size.y_bytes + max(iteration, array_bytes(smaller, width) + codes), codes
 
 
 def ridge_bytes(size, n_targets):
@@ -214,7 +216,7 @@ def multi_head_bytes(
     training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
     if has_votes and ridge_alpha is not None:
         model += vote_bytes(size, "auto", n_components)
-    return model, max(order, features.fitting, training)
+    return model, max(order, features.fitting, training, model) + _TRAINING
 
 
 def vote_bytes(size, index, n_components):
@@ -262,4 +264,5 @@ def dual_encoder_bytes(
     training = tower + features.optimizer + descriptions
     training += array_bytes(*keys) + size.y_bytes
     start = 3 * descriptions + 2 * size.x_bytes
-    return model, max(start, descriptions + features.fitting, training)
+    peak = max(start, descriptions + features.fitting, training, model)
+    return model, peak + _TRAINING

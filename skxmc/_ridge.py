@@ -3,6 +3,7 @@
 import numpy as np
 
 from skxmc import _nn
+from skxmc._freed import return_freed_memory
 from skxmc._mapped import csr_blocks, is_mapped, sum_columns
 
 # Targets solved together: bounds the memory of the iteration to a dozen
@@ -84,6 +85,8 @@ class RidgeSystem:
             weight[:, some] = _conjugate_gradients(
                 self._matrix, right, self.scale, tol, max_iter
             )
+            del right
+            return_freed_memory()
         return weight, mean_z - self.mean @ weight
 
     def _matrix(self, P):
@@ -132,11 +135,12 @@ def _minus(A, shift):
     return A
 
 
-def _conjugate_gradients(matrix, target, scale, tol, max_iter):
-    """Solve ``matrix(W) = target`` column by column, all columns at once."""
-    W = np.zeros_like(target)
-    residual = target.copy()
-    direction = scale * residual
+def _conjugate_gradients(matrix, residual, scale, tol, max_iter):
+    """Solve ``matrix(W) = residual`` column by column, all columns at once.
+
+    In place, as many features make each array large: `residual` is overwritten.
+    """
+    W, direction = np.zeros_like(residual), scale * residual
     rho = _column_dot(residual, direction)
     goal = tol**2 * rho
     for _ in range(max_iter):
@@ -147,12 +151,13 @@ def _conjugate_gradients(matrix, target, scale, tol, max_iter):
         if not active.any():
             break
         step = np.where(active, rho, 0) / np.where(active, curvature, 1)
-        W += step * direction
-        residual -= step * product
-        scaled = scale * residual
-        rho_new = _column_dot(residual, scaled)
-        direction = scaled + rho_new / np.maximum(rho, _TINY) * direction
-        rho = rho_new
+        product *= step
+        residual -= product
+        W += np.multiply(step, direction, out=product)
+        scaled = np.multiply(scale, residual, out=product)
+        rho_before, rho = rho, _column_dot(residual, scaled)
+        direction *= rho / np.maximum(rho_before, _TINY)
+        direction += scaled
     return W
 
 

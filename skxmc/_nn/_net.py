@@ -158,6 +158,7 @@ def train(
             _run(net, dataset, keeper)
     finally:
         seed_generators(module, None)
+        module.zero_grad()  # gradients are as large as weights
     return net.history
 
 
