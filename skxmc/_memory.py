@@ -16,8 +16,9 @@ from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
 _N_WEIGHTS = 200  # that a classifier of a label keeps, about
-# What batches of training, and what libraries keep for them, take of any data, about.
-_TRAINING = 48 * 2**20
+# Rows of a network's first weights that a step of training copies, about: those of a
+# batch, their gradients and what moves them.
+_STEP_ROWS = 12_000
 
 
 class ProblemSize(NamedTuple):
@@ -136,6 +137,7 @@ class FeatureSizes(NamedTuple):
     weights: int
     fitting: int  # peak of fitting the linear ones
     optimizer: int
+    step: int  # what batches take, and is not given back at once
 
 
 def feature_sizes(
@@ -149,7 +151,9 @@ def feature_sizes(
     n_hidden = hidden_layer_sizes[-1] if len(hidden_layer_sizes) else 0
     if is_sharpened and size.is_single_label and size.n_labels <= n_components:
         n_linear *= 2
-    return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer)
+    n_rows = min(_STEP_ROWS, size.n_features)
+    step = array_bytes(n_rows, hidden_layer_sizes[0]) if n_hidden else 0
+    return FeatureSizes(n_linear + n_hidden, linear + layers, fitting, optimizer, step)
 
 
 def centroid_bytes(size, n_strongest):
@@ -216,7 +220,8 @@ def multi_head_bytes(
     training = model + features.optimizer + 3 * dense + 2 * size.y_bytes
     if has_votes and ridge_alpha is not None:
         model += vote_bytes(size, "auto", n_components)
-    return model, max(order, features.fitting, training, model) + _TRAINING
+    peak = max(order, features.fitting, training, model)
+    return model, peak + features.step
 
 
 def vote_bytes(size, index, n_components):
@@ -265,4 +270,5 @@ def dual_encoder_bytes(
     training += array_bytes(*keys) + size.y_bytes
     start = 3 * descriptions + 2 * size.x_bytes
     peak = max(start, descriptions + features.fitting, training, model)
-    return model, peak + _TRAINING
+    # Of rows and of labels, which the network reads as well.
+    return model, peak + 2 * features.step

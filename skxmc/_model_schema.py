@@ -100,9 +100,7 @@ def _restore_balance(cls, state):
 
 def _index_state(index):
     """Return all but faiss's own structure, which is made anew from the keys."""
-    state = dict(vars(index)) | {"index": None}
-    state.pop("_on_device", None)
-    return state | {"effort": index.effort}
+    return index.kept_state() | {"index": None, "effort": index.effort}
 
 
 def _restore_index(cls, state):

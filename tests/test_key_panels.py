@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from skxmc import DECLAREClassifier
 from skxmc._neighbors import NeighborIndex, _dense, _exact
 from skxmc._nn import _key_panels
 from skxmc._nn._key_panels import KeyPanels, panels_of
 from skxmc._stored import StoredRows
+from skxmc.datasets import make_xmc_classification
 
 
 def make_keys(n_keys=300, n_components=40, seed=0):
@@ -116,6 +118,17 @@ def test_the_copy_is_neither_stored_nor_that_of_other_keys():
     assert index._panels is not None
     assert pickle.dumps(index) == before
     assert index.compressed("int8")._panels is None
+
+
+@pytest.mark.usefixtures("of_any_size")
+def test_a_model_that_answered_single_rows_is_saved_as_before(tmp_path):
+    X, Y = make_xmc_classification(60, 30, 12, random_state=0)
+    model = DECLAREClassifier(random_state=0).fit(X, Y)
+    before = model.save(tmp_path / "before.skxmc")  # its digest
+    for _ in range(4):
+        model.predict_topk(X[[0]], k=3)
+    assert model._index._panels is not None
+    assert model.save(tmp_path / "after.skxmc") == before
 
 
 def test_few_keys_and_too_many_have_no_copy(monkeypatch):

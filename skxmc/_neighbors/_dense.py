@@ -152,10 +152,13 @@ class NeighborIndex:
         self.index = _faiss.build(np.ascontiguousarray(self.keys[:]), self.kind)
         _faiss.set_effort(self.index, effort)
 
+    def kept_state(self):
+        """Return all attributes but the keys as they were last searched."""
+        passing = {"_on_device", "_panels", "_n_single"}
+        return {name: v for name, v in vars(self).items() if name not in passing}
+
     def __getstate__(self):
-        state = dict(vars(self))
-        for name in ("_on_device", "_panels", "_n_single"):
-            state.pop(name, None)
+        state = self.kept_state()
         if self.index is not None:
             state["index"] = _faiss.load_faiss().serialize_index(self.index)
         return state

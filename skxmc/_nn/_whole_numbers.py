@@ -13,7 +13,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from skxmc._blocks import filled_up
 from skxmc._nn._arrays import as_tensor
 from skxmc._nn._byte_bags import bags_are_summed, pack_bags, sum_bags
 from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
@@ -75,8 +77,12 @@ def whole_pairs(h, weight, candidates):
     ends = candidates.offsets.tolist()
     for row, (start, end) in enumerate(pairwise(ends)):
         own = tuple(part[row : row + 1] for part in split)
-        nodes, part = candidates.nodes[start:end], out[None, start:end]
+        # Few different sizes: code for a product is compiled for each that is met.
+        n_missing = filled_up(end - start) - (end - start)
+        nodes = F.pad(candidates.nodes[start:end], (0, n_missing))
+        part = h.new_empty(1, len(nodes))
         _products(own, weight, nodes, part)
+        out[start:end] = part[0, : end - start]
     return out
 
 
