@@ -106,7 +106,7 @@ def raise_pairs(found, queries, keys, added):
     indices, scores : ndarrays of shape (n_queries, k)
         Best first, ties by lowest index; -1 and -inf for none.
     """
-    (indices, scores), rows = found, _rows_of(added)
+    (indices, scores), rows = found, rows_of(added)
     raised = score_pairs(queries, rows, keys, added.indices) + added.data
     is_other = (indices >= 0) & ~holds_labels(added, indices)
     rows = np.concatenate([rows, np.nonzero(is_other)[0]])
@@ -118,8 +118,9 @@ def raise_pairs(found, queries, keys, added):
     return topk_csr(sp.csr_array(parts, shape=added.shape), indices.shape[1])
 
 
-def _rows_of(added):
-    return np.repeat(np.arange(added.shape[0]), np.diff(added.indptr))
+def rows_of(A):
+    """Return the row of each stored value of a CSR matrix."""
+    return np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
 
 
 def score_pairs(queries, rows, keys, numbers):
@@ -237,7 +238,7 @@ def _rank(queries, keys, k, multiply, added=None):
 
 def _raise(products, added, start):
     """Add to the products with keys from `start` on, in place."""
-    rows, columns, values = _rows_of(added), added.indices - start, added.data
+    rows, columns, values = rows_of(added), added.indices - start, added.data
     if products.shape[1] < added.shape[1]:
         is_here = (columns >= 0) & (columns < products.shape[1])
         rows, columns, values = rows[is_here], columns[is_here], values[is_here]

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._blocks import row_blocks
-from skxmc._neighbors._exact import Ranking
+from skxmc._neighbors._exact import Ranking, rows_of
 
 # Sparse keys compared at once: with 64 queries 16 MiB of similarities.
 _SHARD_KEYS = 2**16
@@ -60,7 +60,7 @@ class SparseNeighborIndex:
         # is searched with, if its place in a vector register does not matter: a
         # multiple of 8 places leaves no remainder that is computed otherwise.
         dense = np.zeros((len(columns), -(-n_queries // 8) * 8), dtype=np.float32)
-        dense[places, _rows_of(queries)] = queries.data
+        dense[places, rows_of(queries)] = queries.data
         best = Ranking(n_queries)
         for number, shard in enumerate(self.shards):
             products = (_columns_of(shard, columns) @ dense).T[:n_queries]
@@ -112,14 +112,10 @@ def _columns_of(shard, columns):
 
 
 def _unit_rows(X):
-    rows = _rows_of(X)
+    rows = rows_of(X)
     norms = np.sqrt(np.bincount(rows, X.data**2, X.shape[0])).astype(np.float32)
     scale = 1 / np.where(norms > 0, norms, 1)
     return sp.csr_array((X.data * scale[rows], X.indices, X.indptr), shape=X.shape)
-
-
-def _rows_of(X):
-    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def _unit_columns(keys, span):
