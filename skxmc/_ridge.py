@@ -6,7 +6,7 @@ from skxmc import _nn
 from skxmc._freed import return_freed_memory
 from skxmc._mapped import csr_blocks, is_mapped, sum_columns
 
-# Targets solved together: bounds the memory of the iteration to a dozen
+# Targets solved together: bounds the memory of the iteration to six or eight
 # arrays of (n_features, 64), and keeps a row of them within a few cache lines.
 BLOCK_TARGETS = 64
 # Of mapped rows more, while an array of (n_features, n_targets) stays below 32 MiB.

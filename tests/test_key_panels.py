@@ -38,7 +38,7 @@ def test_products_are_as_wrong_as_is_told_at_most(n_keys, values_at_once, monkey
         products, errors = panels.products(query[None])
         missing = np.abs(products - keys.astype(np.float64) @ query.astype(np.float64))
         assert (missing <= errors).all()
-        # What is told is of use: a hundredth of what the keys of a panel differ by.
+        # What is told is of use: a fiftieth of the lengths, the long key aside.
         assert (errors[:-64] < 0.02 * np.linalg.norm(query) * np.sqrt(40)).all()
 
 

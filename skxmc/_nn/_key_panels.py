@@ -10,7 +10,7 @@ from skxmc._nn._whole_numbers import has_whole_numbers, rounded_rows, whole_rows
 
 # Keys side by side: what a product sums for them stays in the processor's registers.
 _WIDTH = 64
-# Numbers of fewer keys are multiplied as fast as they are; of more, not kept twice.
+# Fewer numbers are multiplied as fast as they are; more are not kept twice.
 _MIN_KEPT, _MAX_KEPT = 2**20, 2**28
 # Times a query's numbers that are handed to the kernel at once; the cache holds them.
 _VALUES_AT_ONCE = 2**16
