@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._blocks import row_blocks
+from skxmc._label_sketch import sketched_codes
 from skxmc._label_svd import column_blocks, svd_codes, top_eigenpairs, weigh_columns
 from skxmc._mapped import CodedRows, count_columns, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
@@ -31,9 +32,9 @@ def compress_labels(
         of each row by itself.
     n_components : int
         Length of a code, cut to the number of rows or labels.
-    method : {"svd", "predictable", "neighbors"}
-        Truncated SVD, the codes that X predicts best, or those that keep the
-        similarity of nearest rows.
+    method : {"sketch", "svd", "predictable", "neighbors"}
+        Half truncated SVD and half random projections, SVD alone, the codes that X
+        predicts best, or those that keep the similarity of nearest rows.
     alpha : float
         Penalty of the ridge regression, for "predictable".
     rare_label_weight : float
@@ -56,7 +57,8 @@ def compress_labels(
     if method == "predictable":
         codes = predictable_codes(X, Y, n_components, alpha, random_state, weights)
     else:
-        codes = svd_codes(Y, n_components, random_state, weights)
+        encode = sketched_codes if method == "sketch" else svd_codes
+        codes = encode(Y, n_components, random_state, weights)
     if method == "neighbors":
         codes = neighbor_codes(weigh_columns(Y, weights), codes)
     if is_mapped(Y):

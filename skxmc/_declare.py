@@ -1,4 +1,4 @@
-"""DECLARE: labels compressed by SVD and recovered from neighbours."""
+"""DECLARE: labels compressed to short codes and recovered from neighbours."""
 
 import copy
 from functools import partial
@@ -25,9 +25,9 @@ from skxmc._mapped import input_scale
 from skxmc._memory import (
     array_bytes,
     classifiers_bytes,
+    code_bytes,
     layer_bytes,
     linear_map_bytes,
-    svd_bytes,
     vote_bytes,
 )
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex
@@ -50,17 +50,19 @@ _INPUT_SHARPENING = 8.0
 class DECLAREClassifier(BaseXMCClassifier):
     """Classifier that predicts compressed labels and recovers them from neighbours.
 
-    The label matrix is compressed to `n_components` columns by a truncated SVD, a
-    linear map or a network learns to predict these codes from X, and a row's labels are
-    those of the training rows whose codes are most similar to its own. It suits data
-    where labels occur together, rows with many labels, label sets in the hundred
-    thousands, and whoever needs a model in seconds.
+    The label matrix is compressed to `n_components` columns, a linear map or a network
+    learns to predict these codes from X, and a row's labels are those of the training
+    rows whose codes are most similar to its own. It suits rows with many labels, labels
+    that occur together, label sets in the hundred thousands, and whoever needs a model
+    in seconds.
 
     Parameters
     ----------
     n_components : int, default=256
         Length of the codes; at most the number of labels or rows.
-    compression : {"svd", "predictable", "neighbors"}, default="svd"
+    compression : {"sketch", "svd", "predictable", "neighbors"}, default="sketch"
+        "svd" keeps the leading directions of the label rows, "sketch" half as many and
+        random projections of the others: better where labels seldom occur together.
         "predictable" keeps of twice as many SVD codes what X predicts best: better for
         short codes. "neighbors" keeps rows with common labels close.
     rare_label_weight : float, default=0.0
@@ -148,7 +150,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         some of the rows of each batch and holds some of the labels. In a process by
         itself this changes nothing. Not together with `checkpoint`.
     random_state : int, RandomState or None, default=None
-        Seeds the SVD, the network's start and the order of the rows. An int makes
+        Seeds the codes, the network's start and the order of the rows. An int makes
         fits repeatable on one machine with the same versions and thread count.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 also a table of epochs.
@@ -180,11 +182,13 @@ class DECLAREClassifier(BaseXMCClassifier):
 
     Notes
     -----
-    With Y ~ U S V^T of rank c and codes Z = U S, the network h minimises
+    With codes Z = Y V of the truncated SVD Y ~ U S V^T, beside them (Y - Z V^T) R /
+    sqrt(m) of m columns R of random signs [2]_ for a sketch, the network h minimises
     ``||h(x) - z||^2``. The similarity of h(x) to the keys gives the q nearest rows with
     weights w_j, and the score of label l is ``sum_j w_j Y_jl``, mixed with that of the
-    rows whose x is nearest. The linear decoder is ``h(x) V^T``. Weights sum to 1, so
-    scores are estimates of probabilities. The classifier of label l has a score
+    rows whose x is nearest. The linear decoder is ``h(x) D^T`` with D of least ``||Y -
+    Z D^T||^2``. Weights sum to 1, so scores are estimates of probabilities. The
+    classifier of label l has a score
     ``f(x) = x @ w + b`` for which ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha * s *
     (||w||^2 + b^2)`` is near its least, with t 1 for rows that have l and -1 for
     others, s the mean squared norm of the rows and alpha a sixth of `ridge_alpha`, or
@@ -194,18 +198,20 @@ class DECLAREClassifier(BaseXMCClassifier):
     and has in memory what the model holds of each: a code, the labels, and with
     `input_weight` the row of X. Only compression="neighbors" reads all of y.
 
-    The paper's own setting is ``DECLAREClassifier(n_components=100, ridge_alpha=None,
-    keys="exact", similarity="dot", sharpening=1, n_neighbors=25, decoder="neighbors",
-    input_weight=0, hidden_layer_sizes=(256,), dropout=0, lr=5e-4, batch_size=128,
-    max_epochs=300)``; it gives the number of epochs as "until convergence", and nothing
-    on dropout. The defaults here are what measured best on held-out parts of several
-    data sets. They leave out the perceptron, which gained nothing on any of them; it is
-    for relations that are not linear.
+    The paper's own setting is ``DECLAREClassifier(n_components=100, compression="svd",
+    ridge_alpha=None, keys="exact", similarity="dot", sharpening=1, n_neighbors=25,
+    decoder="neighbors", input_weight=0, hidden_layer_sizes=(256,), dropout=0, lr=5e-4,
+    batch_size=128, max_epochs=300)``; it gives the number of epochs as "until
+    convergence", and nothing on dropout. The defaults here are what measured best on
+    held-out parts of several data sets. They leave out the perceptron, which gained
+    nothing on any of them; it is for relations that are not linear.
 
     References
     ----------
     .. [1] M. Bornstein, T. Rabbani, B. Gravelle, F. Huang, "Shrinking the Size of Deep
        Extreme Multi-Label Classification".
+    .. [2] D. Achlioptas, "Database-friendly random projections: Johnson-Lindenstrauss
+       with binary coins", Journal of Computer and System Sciences 66 (2003).
 
     Examples
     --------
@@ -235,7 +241,7 @@ class DECLAREClassifier(BaseXMCClassifier):
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "compression": [StrOptions({"svd", "predictable", "neighbors"})],
+        "compression": [StrOptions({"sketch", "svd", "predictable", "neighbors"})],
         "rare_label_weight": [Interval(Real, 0, None, closed="left")],
         "ridge_alpha": [Interval(Real, 0, None, closed="neither"), None],
         "loss": [StrOptions({"auto", "squared_error", "squared_hinge"})],
@@ -255,7 +261,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         self,
         n_components=256,
         *,
-        compression="svd",
+        compression="sketch",
         rare_label_weight=0.0,
         ridge_alpha=3.0,
         loss="auto",
@@ -421,7 +427,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _memory_of(self, size):
         n, d, n_labels = size.n_samples, size.n_features, size.n_labels
         c = min(self.n_components, n, n_labels)
-        svd, codes = svd_bytes(size, c)
+        is_sketched = self.compression == "sketch"
+        coding, codes = code_bytes(size, c, is_sketched=is_sketched)
         weights, linear = 0, 0
         if self.ridge_alpha is not None:
             weights = array_bytes(d, c)
@@ -435,7 +442,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self._wants_classifiers(n_labels):
             classifiers, fitting = classifiers_bytes(size)
         peak = max(
-            svd,
+            coding,
             codes + linear,
             codes + network + decoder + optimizer,
             model + fitting,

@@ -40,6 +40,15 @@ def svd_codes(Y, n_components, random_state, weights=None):
     codes : ndarray of shape (n_samples, c), float32, or CodedRows of a `MappedCSR`
         Columns ordered by singular value, c = min(n_components, n, L) at most.
     """
+    return svd_factors(Y, n_components, random_state, weights)[0]
+
+
+def svd_factors(Y, n_components, random_state, weights=None):
+    """Compute the codes of `svd_codes`, and V_c, (n_labels, c).
+
+    None in place of V_c where there are no fewer labels than rows, unless Y is a
+    `MappedCSR`: it was not needed then.
+    """
     if not is_mapped(Y):
         Y = weigh_columns(Y, weights)
     by_label = is_mapped(Y) or Y.shape[1] < Y.shape[0]
@@ -49,13 +58,14 @@ def svd_codes(Y, n_components, random_state, weights=None):
     if is_mapped(Y):
         product = partial(_mapped_gram_product, Y, weights)
         vectors = top_eigenpairs(product, draw(), c)[1]
-        return CodedRows(Y, vectors if weights is None else weights[:, None] * vectors)
+        weighted = vectors if weights is None else weights[:, None] * vectors
+        return CodedRows(Y, weighted), vectors
     A = Y.T.tocsr() if by_label else Y
     values, vectors = top_eigenpairs(partial(_gram_product, A), draw(), c)
     if by_label:
-        return Y @ vectors  # Y V = U Sigma
+        return Y @ vectors, vectors  # Y V = U Sigma
     vectors *= np.sqrt(values)
-    return vectors
+    return vectors, None
 
 
 def _draw(random_state, n_rows, n_columns):

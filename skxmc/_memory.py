@@ -54,13 +54,16 @@ def array_bytes(*shape):
     return int(total)
 
 
-def svd_bytes(size, n_components):
+def code_bytes(size, n_components, *, is_sketched=False):
     """Return the peak of computing codes of the label rows, and the bytes of them."""
     smaller = min(size.n_samples, size.n_labels)
-    width = min(n_components + N_OVERSAMPLES, smaller)
-    codes = array_bytes(size.n_samples, min(n_components, smaller))
-    iteration = 2 * array_bytes(smaller, width)
-    return size.y_bytes + max(iteration, array_bytes(smaller, width) + codes), codes
+    c = min(n_components, smaller)
+    n_vectors = c - c // 2 if is_sketched and c < smaller else c
+    width = min(n_vectors + N_OVERSAMPLES, smaller)
+    codes, vectors = (array_bytes(size.n_samples, n) for n in (c, n_vectors))
+    svd = array_bytes(smaller, width) + max(array_bytes(smaller, width), vectors)
+    sketch = codes + vectors if n_vectors < c else 0
+    return size.y_bytes + max(svd, sketch), codes
 
 
 def ridge_bytes(size, n_targets):
@@ -122,12 +125,13 @@ def linear_features_bytes(size, n_components, alpha, n_machines):
     is_large = size.n_labels > n_components
     if alpha is None or not n_targets:
         return 0, 0, 0
-    svd, codes = svd_bytes(size, n_components)
-    coding = codes + linear_map_bytes(size, n_components, n_targets)
+    coding, codes = code_bytes(size, n_components)
+    mapping = codes + linear_map_bytes(size, n_components, n_targets)
     n_machines = min(n_machines, size.n_labels) if is_large else 0
     weights = array_bytes(size.n_features, n_targets + n_machines)
     machines = weights + hinge_bytes(size, n_machines) if n_machines else 0
-    return max(svd, coding, machines, 2 * weights), weights, n_targets + n_machines
+    peak = max(coding, mapping, machines, 2 * weights)
+    return peak, weights, n_targets + n_machines
 
 
 class FeatureSizes(NamedTuple):

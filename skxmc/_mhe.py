@@ -183,7 +183,7 @@ class MultiHeadEncodingClassifier(
 
     See Also
     --------
-    DECLAREClassifier : Labels compressed by SVD and recovered from neighbours.
+    DECLAREClassifier : Labels compressed to codes and recovered from neighbours.
     skxmc.metrics.make_xmc_scorers : Scorers for a search over the parameters.
 
     Notes

@@ -199,7 +199,7 @@ class UniDECClassifier(
     See Also
     --------
     MultiHeadEncodingClassifier : Labels as points in a mixed-radix space.
-    DECLAREClassifier : Labels compressed by SVD and recovered from neighbours.
+    DECLAREClassifier : Labels compressed to codes and recovered from neighbours.
     skxmc.metrics.make_xmc_scorers : Scorers for a search over the parameters.
 
     Notes

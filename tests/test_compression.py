@@ -96,14 +96,14 @@ def test_more_components_than_rows_or_labels_keep_everything(shape):
     np.testing.assert_allclose(codes @ codes.T, (Y @ Y.T).toarray(), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
+@pytest.mark.parametrize("method", ["sketch", "svd", "predictable", "neighbors"])
 @pytest.mark.parametrize("shape", [TALL, WIDE])
 def test_codes_of_no_labels_are_zero(shape, method):
     Y = sp.csr_array(shape, dtype=np.float32)
     assert not compress(Y, 3, method, 0.5, rng_state()).any()
 
 
-@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
+@pytest.mark.parametrize("method", ["sketch", "svd", "predictable", "neighbors"])
 def test_codes_have_root_mean_square_one_and_follow_the_seed(method):
     Y = random_labels((60, 25))
     codes, again = (compress(Y, 8, method, 0, rng_state()) for _ in range(2))
@@ -209,7 +209,7 @@ def test_without_neighbor_pairs_the_codes_keep_their_inner_products():
     np.testing.assert_allclose(after @ after.T, codes @ codes.T, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["svd", "predictable", "neighbors"])
+@pytest.mark.parametrize("method", ["sketch", "svd", "predictable", "neighbors"])
 def test_nothing_of_the_size_n_by_n_is_built(method):
     n, n_labels = 20_000, 1_500
     labels = np.random.default_rng(0).integers(n_labels, size=(n, 3))

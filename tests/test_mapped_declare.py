@@ -14,7 +14,7 @@ from skxmc._recovery import LabelStore
 from skxmc.datasets import make_xmc_classification, write_mapped
 from skxmc.metrics import precision_at_k
 
-METHODS = ["svd", "predictable", "neighbors"]
+METHODS = ["sketch", "svd", "predictable", "neighbors"]
 
 
 @pytest.fixture(autouse=True)

@@ -67,14 +67,17 @@ ABLATION = [
     ("64 components", {"n_components": 64}),
     *(
         (f"64 components, {method}", {"n_components": 64, "compression": method})
-        for method in ("predictable", "neighbors")
+        for method in ("svd", "predictable", "neighbors")
     ),
     ("32 components", {"n_components": 32}),
-    (
-        "32 components, predictable",
-        {"n_components": 32, "compression": "predictable"},
+    *(
+        (f"32 components, {method}", {"n_components": 32, "compression": method})
+        for method in ("svd", "predictable")
     ),
-    ("compression='neighbors'", {"compression": "neighbors"}),
+    *(
+        (f"compression='{method}'", {"compression": method})
+        for method in ("svd", "neighbors")
+    ),
     ("rare_label_weight=0.25", {"rare_label_weight": 0.25}),
 ]
 

@@ -1,0 +1,86 @@
+"""Codes of a sparse label matrix: half of its SVD, half random projections."""
+
+import numpy as np
+
+from skxmc._label_svd import column_blocks, svd_codes, svd_factors, weigh_columns
+from skxmc._mapped import CodedRows, is_mapped
+
+_TINY = np.finfo(np.float32).tiny
+
+
+def sketched_codes(Y, n_components, random_state, weights=None):
+    """Compute codes whose inner products are those of the label rows, but for noise.
+
+    Half of their columns are ``Y V``, of the truncated SVD. The other half are random
+    projections of what these leave, ``(Y - Y V V^T) R / sqrt(m)`` with R of m columns
+    of signs, so that ``E[Z Z^T] = Y Y^T`` (Achlioptas 2003). An SVD as long has less
+    noise, but nothing of any label beyond its leading directions: where each row has
+    one label, of all but the `n_components` most frequent.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+        Label matrix.
+    n_components : int
+        Length of a code. Where an SVD of so many columns loses nothing, it is that.
+    random_state : numpy RandomState
+        Source of the signs and of the SVD's random start.
+    weights : ndarray of shape (n_labels,), float32, or None, default=None
+        What the columns of Y are multiplied with first.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples, c), float32, or CodedRows of a `MappedCSR`
+        c = min(n_components, n, L) at most.
+    """
+    if n_components >= min(Y.shape):
+        return svd_codes(Y, n_components, random_state, weights)
+    n_random = n_components // 2
+    bits = _draw_bits(random_state, Y.shape[1], n_random)
+    leading, V = svd_factors(Y, n_components - n_random, random_state, weights)
+
+    def signs(columns):
+        R = _signs(bits, columns, n_random)
+        return R if V is None else _without(V, R)
+
+    if is_mapped(Y):
+        scale = np.float32(1) if weights is None else weights[:, None]
+        return CodedRows(
+            Y, _beside(leading.vectors, n_random, lambda c: scale * signs(c))
+        )
+    Y = weigh_columns(Y, weights)
+    if V is not None:
+        return _beside(leading, n_random, lambda columns: Y @ signs(columns))
+    # U U^T Y is Y V V^T.
+    U = leading / np.sqrt(np.maximum(np.einsum("ij,ij->j", leading, leading), _TINY))
+    return _beside(leading, n_random, lambda columns: _without(U, Y @ signs(columns)))
+
+
+def _beside(leading, n_more, make):
+    """Return these columns and beside them others, made a few at a time."""
+    both = np.empty((len(leading), leading.shape[1] + n_more), dtype=np.float32)
+    first, rest = np.split(both, [leading.shape[1]], axis=1)
+    first[:] = leading
+    for columns in column_blocks(rest):
+        rest[:, columns] = make(columns)
+    return both
+
+
+def _without(basis, A):
+    """Return the columns of A less what an orthonormal basis spans of them."""
+    return A - basis @ (basis.T @ A)
+
+
+def _draw_bits(random_state, n_rows, n_columns):
+    """Draw bits for `_signs`: bytes of shape (n_rows, n_columns / 8), rounded up."""
+    n_bytes = -(-n_columns // 8)
+    drawn = random_state.bytes(n_rows * n_bytes)
+    return np.frombuffer(drawn, dtype=np.uint8).reshape(n_rows, n_bytes)
+
+
+def _signs(bits, columns, n_columns):
+    """Return some columns of R / sqrt(m), (n_rows, n_some): the signs of these bits."""
+    first, last = columns.start, min(columns.stop, n_columns)
+    ones = np.unpackbits(bits[:, first // 8 : -(-last // 8)], axis=1)
+    signs = 2 * ones[:, : last - first].astype(np.float32) - 1
+    return signs / np.float32(np.sqrt(n_columns))
