@@ -14,6 +14,7 @@ from skxmc import DECLAREClassifier
 
 PAPER = {
     "n_components": 100,
+    "compression": "svd",
     "ridge_alpha": None,
     "hidden_layer_sizes": (256,),
     "keys": "exact",

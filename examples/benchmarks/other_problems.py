@@ -2,8 +2,10 @@
 
 ``SKXMC_DATA=folder python examples/benchmarks/other_problems.py OUTPUT`` writes them to
 the folder OUTPUT, which ``compare.py`` then takes for its data home: few rows of a set;
-"inverted", where labels are given and words are sought; and "halves", where half of the
-labels are given and the others sought. Test parts are not read.
+"inverted", where labels are given and words are sought; "halves", where half of the
+labels are given and the others sought; and of `load_stdlib_calls` "places", one module
+or class of each function, and "names", the words of its name, to be told by its
+docstring. Test parts are not read.
 """
 
 import argparse
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from skxmc.datasets import load_dataset
+from skxmc.datasets import load_dataset, load_stdlib_calls
 
 # Rows to train on, of which there may be fewer once empty ones are left out, and to
 # test on.
@@ -25,6 +28,7 @@ _SMALL = {
 }
 _INVERTED = {"bibtex": (3900, 980), "delicious": (10_000, 2920)}
 _HALVES = {"debian-depends": (30_000, 6000)}
+_PLACES, _NAMES = (8000, 2000), (3200, 800)
 
 
 def main():
@@ -40,6 +44,17 @@ def main():
         _, Y = load(name)
         is_given = np.random.default_rng(1).random(Y.shape[1]) < 0.5
         write(output / f"{name}-halves", Y[:, is_given], Y[:, ~is_given], sizes)
+    functions = load_stdlib_calls(subset="train")
+    fields = [text.split(" . ", 3) for text in functions.data]  # see its description
+    places = [".".join(name.split(".")[:2]) for name in functions.functions]
+    told = [" ".join(parts[1:]) for parts in fields]
+    one = CountVectorizer(analyzer=lambda place: [place], min_df=2)
+    places = present(one.fit_transform(places))
+    write(output / "stdlib-places", vectors(told), places, _PLACES)
+    whole = [parts for parts in fields if len(parts) == 4]
+    docs, names = [parts[3] for parts in whole], [parts[1] for parts in whole]
+    words = CountVectorizer(min_df=2).fit_transform(names)
+    write(output / "stdlib-names", vectors(docs), present(words), _NAMES)
 
 
 def load(name):
@@ -51,6 +66,12 @@ def load(name):
 def present(A):
     """Return 1 where a matrix is not zero."""
     return sp.csr_array((A != 0).astype(np.float32))
+
+
+def vectors(texts):
+    """Return TF-IDF vectors of texts."""
+    vectorizer = TfidfVectorizer(min_df=2, dtype=np.float32)
+    return sp.csr_array(vectorizer.fit_transform(texts))
 
 
 def write(folder, X, Y, sizes):
