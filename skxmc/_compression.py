@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skxmc._blocks import row_blocks
-from skxmc._label_sketch import sketched_codes
+from skxmc._label_sketch import sketch_again, sketched_codes
 from skxmc._label_svd import column_blocks, svd_codes, top_eigenpairs, weigh_columns
 from skxmc._mapped import CodedRows, count_columns, csr_blocks, is_mapped
 from skxmc._pairs import pair_products
@@ -19,7 +19,7 @@ _MAX_FREQUENCY = 0.05
 
 
 def compress_labels(
-    X, Y, n_components, *, method, alpha, rare_label_weight, random_state
+    X, Y, n_components, *, method, alpha, rare_label_weight, random_state, seed=None
 ):
     """Compute the codes of the label rows.
 
@@ -41,6 +41,8 @@ def compress_labels(
         Labels are weighted by frequency ** -rare_label_weight.
     random_state : numpy RandomState
         Source of the random start.
+    seed : int or None, default=None
+        Of the random projections, for "sketch"; see `sketched_codes`.
 
     Returns
     -------
@@ -57,8 +59,7 @@ def compress_labels(
     if method == "predictable":
         codes = predictable_codes(X, Y, n_components, alpha, random_state, weights)
     else:
-        encode = sketched_codes if method == "sketch" else svd_codes
-        codes = encode(Y, n_components, random_state, weights)
+        codes = sketched_codes(Y, n_components, random_state, weights, seed=seed)
     if method == "neighbors":
         codes = neighbor_codes(weigh_columns(Y, weights), codes)
     if is_mapped(Y):
@@ -178,11 +179,14 @@ def linear_decoder(Y, codes):
     return decoder
 
 
-def project_labels(Y, decoder):
+def project_labels(Y, decoder, seed=None):
     """Compute codes of new label rows, ``min ||Y - codes D^T||`` over the codes.
 
-    Of a `MappedCSR` they are `CodedRows`.
+    With the seed of a sketch, the codes that it has for them. Of a `MappedCSR` they are
+    `CodedRows`.
     """
+    if seed is not None:
+        return sketch_again(Y, decoder, seed)
     codes = CodedRows(Y, decoder) if is_mapped(Y) else Y @ decoder
     return codes @ _inverse_gram(decoder)
 

@@ -231,12 +231,15 @@ class DECLAREClassifier(BaseXMCClassifier):
         "compression_ratio_": "float",
         "index_recall_": "float",
         "_label_index": "NeighborIndex",
+        "_sketch_seed?": "int | none",
         "_store": "LabelStore",
         "_index": "NeighborIndex | none",
         "_input_index": "SparseNeighborIndex | none",
         "_classifiers?": "LabelClassifiers | none",
     }
-    _classifiers: Any = None  # of models stored before there were any
+    # Of models stored before there were any.
+    _sketch_seed: Any = None
+    _classifiers: Any = None
 
     _parameter_constraints: dict = {
         **BaseXMCClassifier._parameter_constraints,
@@ -328,7 +331,8 @@ class DECLAREClassifier(BaseXMCClassifier):
 
     def _fit_model(self, X, Y, form, device, rng, checkpoint):
         held_out = self._held_out_rows(X.shape[0], rng)
-        codes, module, decoder = self._start(X, Y, held_out, rng)
+        seed = self._choose_seed(Y, rng)
+        codes, module, decoder = self._start(X, Y, held_out, rng, seed)
         n_components = codes.shape[1]
         labels = NeighborIndex(decoder, similarity="dot", kind="exact", n_neighbors=1)
 
@@ -360,19 +364,36 @@ class DECLAREClassifier(BaseXMCClassifier):
             "index_recall_": index.recall_,
             "_encoder": encoder,
             "_label_index": labels,
+            "_sketch_seed": self._kept_seed(seed),
             "_store": store,
             "_index": index,
             "_input_index": input_index,
             "_classifiers": self._fit_classifiers(X, Y, held_out),
         }
 
-    def _start(self, X, Y, held_out, rng):
+    def _goes_on(self):
+        return self.warm_start and hasattr(self, "_encoder")
+
+    def _choose_seed(self, Y, rng):
+        """Return what seeds a sketch of the labels; None where codes are none."""
+        if self._goes_on():
+            return self._sketch_seed
+        if self.compression != "sketch" or self.n_components >= min(Y.shape):
+            return None
+        return int(rng.randint(2**31))
+
+    def _kept_seed(self, seed):
+        """Return the seed for later rows; None where the weights of labels are lost."""
+        is_weighted = self.rare_label_weight and not self._goes_on()
+        return None if is_weighted else seed
+
+    def _start(self, X, Y, held_out, rng, seed):
         """Return codes of the rows of Y, the network to train and the decoder."""
-        if self.warm_start and hasattr(self, "_encoder"):
+        if self._goes_on():
             decoder = self._label_index.keys
             module = copy.deepcopy(self._encoder.module)
             check_same_problem(module.n_features, len(decoder), X, Y)
-            return project_labels(Y, decoder), module, decoder
+            return project_labels(Y, decoder, seed), module, decoder
         codes = compress_labels(
             X,
             Y,
@@ -381,6 +402,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             alpha=self._penalty,
             rare_label_weight=self.rare_label_weight,
             random_state=rng,
+            seed=seed,
         )
         return_freed_memory()
         # In this order: the decoder may be the largest array of all.

@@ -32,6 +32,7 @@ def compress(Y, n_components, method, rare_label_weight, random_state):
         alpha=1.0,
         rare_label_weight=rare_label_weight,
         random_state=random_state,
+        seed=0 if method == "sketch" else None,
     )
 
 
