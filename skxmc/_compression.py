@@ -58,8 +58,10 @@ def compress_labels(
         weights = weights.astype(np.float32)
     if method == "predictable":
         codes = predictable_codes(X, Y, n_components, alpha, random_state, weights)
-    else:
+    elif method == "sketch":
         codes = sketched_codes(Y, n_components, random_state, weights, seed=seed)
+    else:
+        codes = svd_codes(Y, n_components, random_state, weights)
     if method == "neighbors":
         codes = neighbor_codes(weigh_columns(Y, weights), codes)
     if is_mapped(Y):

@@ -45,13 +45,13 @@ def sketched_codes(Y, n_components, random_state, weights=None, *, seed):
         del leading  # as large as a part of what takes its place
         return _turned(Y, V, bits, n_random, weights)
     Y = weigh_columns(Y, weights)
-    # U U^T Y is Y V V^T.
-    U = leading / np.sqrt(np.maximum(np.einsum("ij,ij->j", leading, leading), _TINY))
-    return _beside(
-        leading,
-        n_random,
-        lambda columns: _without(U, Y @ _signs(bits, columns, n_random)),
-    )
+    # U U^T Y is Y V V^T, and the columns of U S are orthogonal.
+    squares = np.maximum(np.einsum("ij,ij->j", leading, leading), _TINY)[:, None]
+
+    def rest(columns):
+        return _without(leading, Y @ _signs(bits, columns, n_random), squares)
+
+    return _beside(leading, n_random, rest)
 
 
 def sketch_again(Y, decoder, seed):
@@ -105,9 +105,9 @@ def _beside(leading, n_more, make):
     return both
 
 
-def _without(basis, A):
-    """Return the columns of A less what an orthonormal basis spans of them."""
-    return A - basis @ (basis.T @ A)
+def _without(basis, A, squares=1):
+    """Return A less what orthogonal columns, of these squares, span of it."""
+    return A - basis @ ((basis.T @ A) / squares)
 
 
 def _draw_bits(seed, n_rows, n_columns):

@@ -62,7 +62,8 @@ def code_bytes(size, n_components, *, is_sketched=False):
     width = min(n_vectors + N_OVERSAMPLES, smaller)
     codes, vectors = (array_bytes(size.n_samples, n) for n in (c, n_vectors))
     svd = array_bytes(smaller, width) + max(array_bytes(smaller, width), vectors)
-    sketch = codes + vectors if n_vectors < c else 0
+    turning = array_bytes(smaller, n_vectors)  # V, if there are fewer labels than rows
+    sketch = codes + vectors + turning if n_vectors < c else 0
     return size.y_bytes + max(svd, sketch), codes
 
 
