@@ -14,7 +14,12 @@ from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
 from skxmc._model_kinds import attributes, register, restore_vars
 from skxmc._neighbor_votes import NeighborVotes
-from skxmc._neighbors import NeighborIndex, SparseNeighborIndex, StoredColumns
+from skxmc._neighbors import (
+    KeyClusters,
+    NeighborIndex,
+    SparseNeighborIndex,
+    StoredColumns,
+)
 from skxmc._nn import register_modules
 from skxmc._one_vs_rest import LabelClassifiers
 from skxmc._recovery import LabelStore
@@ -106,9 +111,30 @@ def _index_state(index):
 def _restore_index(cls, state):
     effort = state.pop("effort")
     index = restore_vars(cls, state)
-    if index.kind != "exact":
+    if index.kind in ("ivf", "hnsw"):
         index.rebuild(effort)
+    clusters = index.clusters
+    if clusters is not None and (
+        clusters.centroids.shape[1] != index.keys.shape[1]
+        or len(clusters.numbers) != len(index.keys)
+    ):
+        raise ValueError("its clusters are not those of its keys.")
     return index
+
+
+def _restore_clusters(cls, state):
+    clusters = restore_vars(cls, state)
+    starts, numbers = clusters.starts, clusters.numbers
+    is_fine = (
+        1 <= clusters.n_searched <= len(clusters.centroids) == len(starts) - 1
+        and starts[0] == 0
+        and starts[-1] == len(numbers)
+        and (np.diff(starts) >= 0).all()
+        and np.array_equal(np.sort(numbers), np.arange(len(numbers)))
+    )
+    if not is_fine:
+        raise ValueError("its clusters do not hold each key once.")
+    return clusters
 
 
 def _restore_store(cls, state):
@@ -210,9 +236,21 @@ def register_all():
             "recall_": "float",
             "index": "none",
             "effort": "int | none",
+            "clusters?": "KeyClusters | none",
         },
         get=_index_state,
         restore=_restore_index,
+    )
+    register(
+        KeyClusters,
+        {
+            "centroids": "float32[n_clusters, n_dims]",
+            "starts": "int32[n_ends]",
+            "numbers": "int32[n_keys]",
+            "n_searched": "int",
+            "recall": "float",
+        },
+        restore=_restore_clusters,
     )
     columns = "list csc[n_rows, n_columns]"
     register(SparseNeighborIndex, {"shards": f"{columns} | list StoredColumns"})

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from skxmc._blocks import row_blocks, searched_rows
 from skxmc._neighbors import _faiss
+from skxmc._neighbors._clusters import cluster_keys
 from skxmc._neighbors._exact import (
     largest_norm,
     normalize_rows,
@@ -13,11 +15,12 @@ from skxmc._neighbors._exact import (
     score_pairs,
     search_exact,
 )
-from skxmc._nn import keys_on, panels_of
+from skxmc._nn import keys_on, panels_of, products_are_steady
 from skxmc._stored import StoredRows
 
-# Above so many keys, "auto" searches approximately.
-_MAX_EXACT_KEYS = 500_000
+# Above so many keys, "auto" searches approximately. By cosine, clusters are as fast as
+# all keys from about so many on.
+_MAX_EXACT_KEYS, _MAX_EXACT_COSINES = 500_000, 16_384
 _N_RECALL_QUERIES = 256
 # So many searches for one query take the time that `KeyPanels` take to be made.
 _SINGLE_QUERIES = 32
@@ -35,7 +38,8 @@ class NeighborIndex:
     kind : {"auto", "exact", "ivf", "hnsw"}
         "exact" is a blocked matrix product. "ivf" (clusters) and "hnsw" (graph) are
         faiss's approximate indexes, with the search effort doubled until the recall
-        goal of 0.95 is met. "auto" is exact up to 500 000 keys, "ivf" above.
+        goal of 0.95 is met. "auto" is exact up to 500 000 keys, "ivf" above, but for
+        "cosine" and more than 16 384 keys `KeyClusters` are searched if they do.
     n_neighbors : int
         For how many neighbours to tune and measure an approximate index.
     queries : ndarray of shape (n_queries, n_components) or None
@@ -48,6 +52,7 @@ class NeighborIndex:
         exact index.
     """
 
+    clusters: Any = None  # the keys stand in their order, if there are any
     # The keys as they were last searched: on a GPU, and for single queries.
     _on_device: Any = None
     _panels: Any = None
@@ -59,16 +64,18 @@ class NeighborIndex:
         if similarity == "cosine":
             normalize_rows(keys, out=keys)
         self.max_norm = largest_norm(self.keys)
-        if kind == "auto":
-            kind = "exact" if len(keys) <= _MAX_EXACT_KEYS else "ivf"
-        self.kind = kind
         self.index, self.recall_ = None, 1.0
-        if kind != "exact":
-            self.index = _faiss.build(self.keys, kind)
-            if queries is None:
-                queries = keys[:: max(1, len(keys) // _N_RECALL_QUERIES)]
-            elif similarity == "cosine":
-                queries = normalize_rows(queries)
+        if queries is None:
+            queries = keys[:: max(1, len(keys) // _N_RECALL_QUERIES)]
+        elif similarity == "cosine":
+            queries = normalize_rows(queries)
+        if kind == "auto" and similarity == "cosine" and len(keys) > _MAX_EXACT_COSINES:
+            self.clusters = cluster_keys(keys, queries, min(n_neighbors, len(keys)))
+        self.kind = _chosen(kind, len(keys))
+        if self.clusters is not None:
+            self.kind, self.recall_ = "clusters", self.clusters.recall
+        elif self.kind != "exact":
+            self.index = _faiss.build(self.keys, self.kind)
             self.recall_ = _faiss.tune(self.index, self.keys, queries, n_neighbors)
 
     def search(self, queries, k, device=None, *, added=None):
@@ -96,19 +103,36 @@ class NeighborIndex:
         """
         if self.similarity == "cosine":
             queries = normalize_rows(queries)
+        if self.clusters is not None:
+            return self._search_clusters(queries, k, device)
         if self.index is None:
-            self._on_device = keys = keys_on(device, self.keys, self._on_device)
-            return search_exact(
-                *(queries, self.keys, k),
-                max_norm=self.max_norm,
-                on_device=keys,
-                panels=self._panels_for(queries),
-                added=added,
-            )
+            return self._search_exactly(queries, k, device, added)
         found = _faiss.search(self.index, queries, k)
         if added is None:
             return found
         return raise_pairs(found, queries, self.keys, added)
+
+    def _search_exactly(self, queries, k, device, added=None):
+        self._on_device = keys = keys_on(device, self.keys, self._on_device)
+        return search_exact(
+            *(queries, self.keys, k),
+            max_norm=self.max_norm,
+            on_device=keys,
+            panels=self._panels_for(queries),
+            added=added,
+        )
+
+    def _search_clusters(self, queries, k, device):
+        """Search clusters, but all keys where a GPU does or for many neighbours."""
+        clusters, is_cpu = self.clusters, device is None or device.type == "cpu"
+        if is_cpu and clusters.hold(k) and products_are_steady():
+            parts = [
+                clusters.search(block, self.keys, k)
+                for block in row_blocks(queries, searched_rows(device))
+            ]
+            return tuple(map(np.concatenate, zip(*parts, strict=True)))
+        found, similarities = self._search_exactly(queries, k, device)
+        return clusters.numbers[found].astype(np.intp), similarities
 
     def _panels_for(self, queries):
         """Return the keys as single queries are fastest, once there were some."""
@@ -140,7 +164,7 @@ class NeighborIndex:
     @property
     def n_bytes(self):
         """Memory of the keys in bytes."""
-        return self.keys.nbytes
+        return self.keys.nbytes + (self.clusters.n_bytes if self.clusters else 0)
 
     @property
     def effort(self):
@@ -171,5 +195,12 @@ class NeighborIndex:
 
 def index_bytes(kind, n_keys, n_components):
     """Return the bytes of an index before it is made: faiss keeps keys of its own."""
-    is_exact = kind == "exact" or (kind == "auto" and n_keys <= _MAX_EXACT_KEYS)
+    is_exact = _chosen(kind, n_keys) == "exact"
     return 4 * n_keys * n_components * (1 if is_exact else 2)
+
+
+def _chosen(kind, n_keys):
+    """Return how so many keys are searched without clusters."""
+    if kind != "auto":
+        return kind
+    return "exact" if n_keys <= _MAX_EXACT_KEYS else "ivf"

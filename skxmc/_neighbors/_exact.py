@@ -162,7 +162,7 @@ def _search_one(query, keys, k, max_norm, panels, added):
     """Rank for one query by steady products, with the fewest operations."""
     errors = np.float32(0)
     if panels is None:
-        rough = _products(query, keys, 0, len(keys), _multiply_one)[0]
+        rough = products_of(query, keys, 0, len(keys), _multiply_one)[0]
     else:
         rough, errors = panels.products(query)
     bonus = np.zeros_like(rough)
@@ -174,15 +174,43 @@ def _search_one(query, keys, k, max_norm, panels, added):
     close = np.flatnonzero(rough + errors >= goal)
     if not k <= len(close) <= len(keys) // 2:
         return _rank(query, keys, k, steady_products, added)
-    some = _filled(close)
-    if has_whole_numbers(keys):
-        products = whole_products(query, keys, some)
-    else:
-        twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
-        products = steady_products(twice, keys[some])[:1]
-    products = products[:, : len(close)] + bonus[close]
-    order, scores = topk_dense(products, k)
+    order, scores = topk_dense(_multiply_few(query, keys, close) + bonus[close], k)
     return close[order], scores
+
+
+def search_spans(query, keys, k, starts, stops):
+    """Rank for one query the keys of some spans of an ndarray, by steady products.
+
+    Parameters
+    ----------
+    query : ndarray of shape (1, n_components), float32
+    keys : ndarray of shape (n_keys, n_components), float32
+        None is longer than 1, but for rounding.
+    k : int
+        At most as many as the spans hold.
+    starts, stops : list of int
+
+    Returns
+    -------
+    indices, scores : ndarrays of shape (1, k)
+        Best first, ties by what comes first in the spans.
+    """
+    spans = [*map(slice, starts, stops)]
+    rough = np.concatenate([_multiply_one(query, keys[span])[0] for span in spans])
+    numbers = np.concatenate([np.arange(s.start, s.stop) for s in spans])
+    cut = len(rough) - k
+    close = np.partition(rough, cut)[cut] - _slack(query, 1.01)[0] <= rough
+    order, scores = topk_dense(_multiply_few(query, keys, numbers[close]), k)
+    return numbers[close][order], scores
+
+
+def _multiply_few(query, keys, numbers):
+    """Compute the steady products of one query with some keys."""
+    some = _filled(numbers)
+    if has_whole_numbers(keys):
+        return whole_products(query, keys, some)[:, : len(numbers)]
+    twice = np.repeat(query, 2, axis=0)  # what it would be filled up to
+    return steady_products(twice, keys[some])[:1, : len(numbers)]
 
 
 def _filled(numbers):
@@ -229,7 +257,7 @@ def _rank(queries, keys, k, multiply, added=None):
     if isinstance(keys, np.ndarray):
         size = max(size, _BLOCK_SCORES // max(1, len(queries)))
     for start in range(0, len(keys), size):
-        products = _products(queries, keys, start, start + size, multiply)
+        products = products_of(queries, keys, start, start + size, multiply)
         if added is not None:
             _raise(products, added, start)
         best.merge(products, start, k)
@@ -245,7 +273,7 @@ def _raise(products, added, start):
     products[rows, columns] += values
 
 
-def _products(queries, keys, start, stop, multiply):
+def products_of(queries, keys, start, stop, multiply):
     """Compute the inner products of queries with some of the keys."""
     if isinstance(keys, np.ndarray):
         return multiply(queries, keys[start:stop])

@@ -15,7 +15,11 @@ from skxmc._nn._processes import join_processes, local_device, of_first
 from skxmc._nn._product import ProductHead
 from skxmc._nn._sampling import SamplingHead
 from skxmc._nn._sparse import SparseProduct
-from skxmc._nn._steady import products_are_steady, steady_products
+from skxmc._nn._steady import (
+    grouped_products,
+    products_are_steady,
+    steady_products,
+)
 from skxmc._nn._stored_modules import register_modules
 from skxmc._nn._tables import LabelTable
 from skxmc._nn._text import TextFeatures, load_tokenizer, tokenize
@@ -53,6 +57,7 @@ __all__ = [
     "all_blas_threads",
     "candidate_recall",
     "check_callbacks",
+    "grouped_products",
     "has_whole_numbers",
     "join_processes",
     "keys_on",

@@ -2,10 +2,11 @@
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from skxmc._blocks import BLOCK_ROWS, FEW_ROWS, filled_up
+from skxmc._blocks import BLOCK_ROWS, FEW_ROWS, LEAST_ROWS, filled_up
 from skxmc._nn._arrays import as_tensor
 from skxmc._nn._threads import MIN_PARALLEL_WORK, limited_threads
 from skxmc._nn._whole_numbers import has_whole_numbers, whole_linear
@@ -13,6 +14,9 @@ from skxmc._stored import StoredRows, chunks
 
 # From 12 outputs on, MKL copies both factors into blocks first. With a margin.
 _MIN_PACKED_OUTPUTS = 64
+# Rows of a group's product, or as many as others have, and what its columns are a
+# multiple of: the code of a product is compiled for each shape that is met.
+_GROUP_HEIGHTS, _GROUP_WIDTH = (LEAST_ROWS, FEW_ROWS, 16, 32), 64
 # Outcomes of `_few_round_alike`, and numbers that a trial may copy: 64 MiB.
 _tried: dict[tuple, bool] = {}
 _MAX_TRIED = 2**24
@@ -57,6 +61,47 @@ def steady_products(A, B):
         return _by_onednn(h, weight, None).numpy()
 
 
+def grouped_products(A, B, groups):
+    """Compute the products of consecutive rows of A with some of B, group by group.
+
+    As `steady_products` does, or `whole_products`, and where these can be had.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n, d), float32
+    B : ndarray or StoredRows of shape (m, d), float32
+    groups : list of (int, int, int)
+        How many rows of A, and where those of B begin and end.
+
+    Returns
+    -------
+    products : list of ndarray of shape (n_rows, n_columns), float32
+    """
+    h = F.pad(as_tensor(A), (0, 0, 0, BLOCK_ROWS))
+    whole = as_tensor(B) if isinstance(B, np.ndarray) else None
+    products, first = [], 0
+    with limited_threads(True), torch.inference_mode():
+        for n_rows, start, stop in groups:
+            width = -(-(stop - start) // _GROUP_WIDTH) * _GROUP_WIDTH
+            last = min(start + width, len(B))
+            some = h[first : first + _height(n_rows)]
+            if whole is not None:
+                part = _onednn(some, whole[start:last], None)
+            elif has_whole_numbers(B):
+                part = whole_linear(some, B, rows=slice(start, last))
+            else:
+                part = _onednn(some, torch.from_numpy(B[start:last]), None)
+            products.append(part[:n_rows, : stop - start].numpy())
+            first += n_rows
+    return products
+
+
+def _height(n_rows):
+    """Return how many rows a product of a group is given: few different numbers."""
+    heights = [n for n in _GROUP_HEIGHTS if n >= n_rows]
+    return heights[0] if heights else filled_up(n_rows)
+
+
 def products_are_steady():
     """Tell whether products on the CPU can be left to oneDNN, in all of float32."""
     return torch.get_float32_matmul_precision() == "highest" and _onednn_is_steady()
@@ -73,7 +118,8 @@ def _onednn_is_steady():
             whole = _by_onednn(h, weight, None)
         except (AttributeError, RuntimeError):  # of another torch
             return False
-        rows = [_by_onednn(h[:n], weight, None) for n in (1, 2, FEW_ROWS)]
+        rows = [_by_onednn(h[:1], weight, None)]
+        rows += [_onednn(h[:n], weight, None) for n in _GROUP_HEIGHTS]
         columns = [_by_onednn(h, weight[-n:], None) for n in (1, 2, 17)]
         return torch.allclose(whole, h @ weight.T, atol=1e-3) and all(
             [torch.equal(part, whole[: len(part)]) for part in rows]
@@ -90,8 +136,12 @@ def _by_onednn(h, weight, bias):
     n_missing = filled_up(n_rows) - n_rows
     if n_missing:  # few different heights: the code for each is compiled when it is met
         h = F.pad(h, (0, 0, 0, n_missing))
-    out = torch.ops.mkldnn._linear_pointwise(h, weight, bias, "none", [], "")
+    out = _onednn(h, weight, bias)
     return out[:n_rows, :n_outputs] if n_missing or n_outputs == 1 else out
+
+
+def _onednn(h, weight, bias):
+    return torch.ops.mkldnn._linear_pointwise(h, weight, bias, "none", [], "")
 
 
 def _at_one_height(h, weight, bias):

@@ -29,7 +29,9 @@ def add_shares(graph, codes, votes):
     labels = np.full((sets.shape[0], max(1, lengths.max())), n_labels)
     labels[np.arange(labels.shape[1]) < lengths[:, None]] = sets.indices
     sizes = [0, n_neighbors * labels.shape[1]]
-    found = graph.add("Gather", labels[store.set_of_key], places)
+    clusters = votes.index.clusters
+    order = slice(None) if clusters is None else clusters.numbers  # of the keys
+    found = graph.add("Gather", labels[store.set_of_key[order]], places)
     ones = np.ones((1, 1, labels.shape[1]), dtype=np.float32)
     shares = graph.add("Mul", graph.add("Unsqueeze", shares, [2]), ones)
     found, shares = (graph.add("Reshape", part, sizes) for part in (found, shares))
