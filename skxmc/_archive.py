@@ -21,7 +21,7 @@ import numpy as np
 import scipy
 import sklearn
 
-from skxmc._safetensors import MAX_HEADER, parse_json, read_arrays, write_arrays
+from skxmc._safetensors import parse_json, read_arrays, write_arrays
 from skxmc._version import __version__
 from skxmc.exceptions import CorruptFileError, FormatVersionError
 
@@ -32,6 +32,8 @@ _END_LENGTH = 22  # of the archive's last record, without the comment
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same content is the same file
 _ALIGNMENT = 64
 _BLOCK = 2**20
+# Bytes of a description, which holds the parameters: texts of labels, vocabularies.
+MAX_DESCRIPTION = 2**24
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
 
 
@@ -72,10 +74,10 @@ def write_archive(path, form, content, arrays):
         **content,
     }
     text = json.dumps(config, allow_nan=False, ensure_ascii=False).encode()
-    if len(text) > MAX_HEADER:
+    if len(text) > MAX_DESCRIPTION:
         raise ValueError(
-            f"The description takes {len(text)} bytes, more than the {MAX_HEADER} that "
-            "are read again."
+            f"The description takes {len(text)} bytes, more than the "
+            f"{MAX_DESCRIPTION} that are read again."
         )
     with _replaced(Path(path)) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -223,7 +225,7 @@ def _open_members(file, size, form):
             raise CorruptFileError(f"it has the members {names}.")
         for info in infos:
             _check_member(info, size)
-        if infos[0].file_size > MAX_HEADER:
+        if infos[0].file_size > MAX_DESCRIPTION:
             raise CorruptFileError(f"{_CONFIG} has {infos[0].file_size} bytes.")
         text = archive.read(infos[0])
         with archive.open(infos[1]):  # zipfile compares the name at the start of it

@@ -105,9 +105,13 @@ class BaseXMCClassifier(
         with unchanged_on_error(self):
             if self.warm_start:
                 self._check_trainable()
-            X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
-            problem = partial(describe_problem, self, X, Y, form)
             goes_on = self.warm_start and hasattr(self, "_encoder")
+            if goes_on:
+                self._check_same_names(X)
+            X, Y, form = self._validate_fit_data(X, y, form=self._form_to_keep())
+            if goes_on:
+                check_same_form(self._form, form)
+            problem = partial(describe_problem, self, X, Y, form)
             X = self._balance_to_fit(X, goes_on=goes_on, all_columns=self.warm_start)
             device = self._join_processes()
             opened = open_checkpoint(self.checkpoint, self.random_state, problem)
@@ -364,6 +368,17 @@ def unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def check_same_form(before, now):
+    """Raise ValueError if warm_start cannot go on with y of another form."""
+    if before.is_single_label != now.is_single_label:
+        kinds = {True: "one class label a row", False: "an indicator"}
+        raise ValueError(
+            f"y is {kinds[now.is_single_label]}, but the model was fitted on "
+            f"{kinds[before.is_single_label]}; pass y in that form, or set "
+            "warm_start=False to start anew."
+        )
 
 
 def check_same_problem(n_features, n_labels, X, Y):

@@ -74,6 +74,11 @@ class CheckedData:
             _warn_constant_labels(Y)
         return X, MappedCSR(Y), form
 
+    def _check_same_names(self, X):
+        """Raise ValueError where columns of X have other names than in the fit."""
+        if hasattr(self, "feature_names_in_") and hasattr(X, "columns"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+
     def _form_to_keep(self):
         """Return the form whose classes are the columns of the last fit, or None."""
         form = getattr(self, "_form", None)

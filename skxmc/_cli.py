@@ -142,8 +142,8 @@ def _add_evaluate(commands):
         *("-k",),
         type=_count,
         nargs="+",
-        default=[1, 3, 5],
-        help="labels a row to look at (default: 1 3 5)",
+        default=None,
+        help="labels a row to look at (default: 1 3 5, of few labels fewer)",
     )
     evaluate.add_argument(
         "--propensity",

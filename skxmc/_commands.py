@@ -71,7 +71,8 @@ def evaluate_model(args):
     """Measure a model on labelled rows, one score a line."""
     metrics, model = skxmc.metrics, skxmc.load(args.model)
     X, Y = _read_matrices(args.test, model)
-    ranking = getattr(model, "classifier_", model).predict_topk(X, k=max(args.k))
+    ks = args.k or [k for k in (1, 3, 5) if k <= len(model.classes_)]
+    ranking = getattr(model, "classifier_", model).predict_topk(X, k=max(ks))
     names = ["precision_at_k", "ndcg_at_k", "recall_at_k"]
     options: dict[str, dict] = {name: {} for name in names}
     if args.propensity:
@@ -80,7 +81,7 @@ def evaluate_model(args):
         for name in names[:2]:
             options[f"propensity_scored_{name}"] = {"propensities": weights}
     for name, option in options.items():
-        for k in args.k:
+        for k in ks:
             score = getattr(metrics, name)(Y, ranking, k=k, **option)
             sys.stdout.write(f"{name.removesuffix('k')}{k}\t{score:.6f}\n")
     _tell(args, f"{Y.shape[0]} rows of {args.test}, {Y.shape[1]} labels")

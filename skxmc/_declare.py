@@ -33,11 +33,13 @@ from skxmc._memory import (
 from skxmc._neighbors import NeighborIndex, SparseNeighborIndex
 from skxmc._one_vs_rest import fit_classifiers
 from skxmc._recovery import (
+    N_SHARING,
     LabelStore,
     blend_linear,
     cap_multiplicities,
     neighbor_weights,
     rank_votes,
+    share_among_best,
     vote,
 )
 from skxmc._squared_hinge import HINGE_ALPHA, fits_in_memory
@@ -475,17 +477,29 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _rank(self, X, k):
         codes = self._encoder(X)
         if self.decoder == "linear":
-            indices, scores = self._label_index.search(codes, k, self._encoder.device)
-            return indices, np.clip(scores, 0, 1)
+            return self._rank_linearly(codes, k)
         return rank_votes(self._recover(X, codes), k, self._store.by_frequency)
 
     def _score_label(self, X, label):
         codes = self._encoder(X)
-        if self.decoder == "linear":
+        if self.decoder == "linear" and self._form.is_single_label:
+            n_sharing = min(N_SHARING, self._form.n_labels)
+            indices, shares = self._rank_linearly(codes, n_sharing)
+            scores = np.where(indices == label, shares, 0).sum(axis=1)
+        elif self.decoder == "linear":
             scores = self._label_index.score(codes, label)
         else:
             scores = self._recover(X, codes)[:, [label]].toarray()[:, 0]
         return np.clip(scores, 0, 1)
+
+    def _rank_linearly(self, codes, k):
+        search, device = self._label_index.search, self._encoder.device
+        if not self._form.is_single_label:
+            indices, scores = search(codes, k, device)
+            return indices, np.clip(scores, 0, 1)
+        n_searched = min(max(k, N_SHARING), self._form.n_labels)
+        indices, scores = search(codes, n_searched, device)
+        return indices[:, :k], share_among_best(scores)[:, :k]
 
     def _recover(self, X, codes):
         """Return the scores of the labels that neighbours have."""
@@ -520,7 +534,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         if self._compares_input():
             rows, own = self._nearest_rows(X)
             sets = np.hstack([sets, store.set_of_row[rows]])
-            share = self.input_weight
+            share = float(self.input_weight)
             weights = np.hstack([(1 - share) * weights, share * own])
         return vote(store.sets, sets, weights)
 

@@ -1,6 +1,7 @@
 """Ranking by a dual encoder and a classifier at once: one inner product a label."""
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,8 @@ def dial_of(encoder_weight, popularity, neighbor_weight, loss_weight):
     Raises
     ------
     ValueError
-        If `encoder_weight` is not between 0 and 1, or `neighbor_weight` below 0.
+        If `encoder_weight` is not between 0 and 1, `neighbor_weight` below 0 or
+        `popularity` not finite.
     """
     if not neighbor_weight >= 0:
         raise ValueError(
@@ -62,6 +64,8 @@ def dial_of(encoder_weight, popularity, neighbor_weight, loss_weight):
             f"encoder_weight={encoder_weight!r} is not between 0 and 1; it is "
             "the dual encoder's part in the score."
         )
+    if not math.isfinite(popularity):
+        raise ValueError(f"popularity={popularity!r} is not a finite number.")
     # A part that no loss has trained has nothing to say.
     weight = {0: 0.0, 1: 1.0}.get(loss_weight, float(encoder_weight))
     return Dial(weight, float(popularity), float(neighbor_weight))

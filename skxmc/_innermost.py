@@ -34,3 +34,12 @@ def innermost(estimator, X=None):
             estimator = estimator.best_estimator_
         else:
             return estimator, X
+
+
+def takes_names(estimator):
+    """Tell whether an estimator, or what ranks within it, takes texts and names."""
+    if isinstance(estimator, Pipeline):
+        return takes_names(estimator.steps[-1][1])
+    if hasattr(estimator, "to_matrices"):
+        return True
+    return hasattr(estimator, "estimator") and takes_names(estimator.estimator)

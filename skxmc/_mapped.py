@@ -19,7 +19,8 @@ _BLOCK_ROWS = 2**15
 class MappedCSR(sp.csr_array):
     """A `csr_array` whose arrays may lie in files; estimators read it by blocks.
 
-    Rows cut out of it are in memory, a plain `csr_array`. So is ``csr_array(self)``,
+    Rows cut out of it are in memory, a plain `csr_array`, as are a copy and what is
+    computed from its values. So is ``csr_array(self)``,
     of the same arrays.
 
     Attributes
@@ -40,6 +41,14 @@ class MappedCSR(sp.csr_array):
     def __getitem__(self, key):
         """Return rows, in memory."""
         return self._mapped_rows(sp.csr_array(self)[key])
+
+    def copy(self):
+        """Return all rows, in memory."""
+        return self[:].copy()
+
+    def _with_data(self, data, copy=True):
+        """Return what scipy makes of other values: they are in memory."""
+        return sp.csr_array(self)._with_data(data, copy=copy)
 
     def _mapped_rows(self, rows):
         return rows if self.row_map is None else self.row_map(rows)

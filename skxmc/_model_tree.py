@@ -23,6 +23,7 @@ _SPARSE = {
 }
 _DTYPE = re.compile(r"bool|object|[<|>]?U\d{1,4}|u?int(8|16|32|64)|float(16|32|64)")
 _MAX_DEPTH = 40
+_KEYS = {str, int}  # types of the keys of a dict
 # What comes of nodes that `encode` does not make; decoded, they would be nonsense.
 _WRONG = (
     ArithmeticError,
@@ -78,9 +79,14 @@ class _Encoder:
         kind = TABLE.get(type(value).__name__)
         if kind is not None and kind.cls is type(value):
             return self.encode_instance(value, kind, path)
-        if isinstance(value, dict) and all(type(key) is str for key in value):
-            items = {k: self.encode(v, _below(path, k)) for k, v in value.items()}
-            return {"$": "dict", "items": items}
+        if isinstance(value, dict) and _KEYS.issuperset(map(_key_type, value)):
+            items = [
+                (_plain_key(k), self.encode(v, _below(path, k)))
+                for k, v in value.items()
+            ]
+            if all(type(key) is str for key, _ in items):
+                return {"$": "dict", "items": dict(items)}
+            return {"$": "pairs", "items": [*map(list, items)]}
         if isinstance(value, (list, tuple)):
             parts = [self.encode(v, _below(path, i)) for i, v in enumerate(value)]
             return {"$": "tuple", "items": parts} if type(value) is tuple else parts
@@ -186,6 +192,14 @@ class _Decoder:
             for key, value in node["items"].items()
         }
 
+    def decode_pairs(self, node, path, depth):
+        if not all(type(key) in _KEYS for key, _ in node["items"]):
+            raise CorruptFileError(f"{path} has keys that are neither str nor int.")
+        return {
+            key: self.decode(value, _below(path, key), depth + 1)
+            for key, value in node["items"]
+        }
+
     def decode_array(self, node, path, depth):
         return self.arrays[node["name"]]
 
@@ -228,7 +242,7 @@ class _Decoder:
         if kind is None:
             raise CorruptFileError(f"{path} is of the unknown class {name!r}.")
         state = {
-            key: self.decode(value, _below(path, key), depth + 1)
+            key: self.decode_attribute(key, value, path, depth)
             for key, value in node["state"].items()
         }
         check_fields(kind.fields, state, self.sizes, path or node["class"])
@@ -242,6 +256,14 @@ class _Decoder:
         self.instances[node["number"]] = instance
         return instance
 
+    def decode_attribute(self, name, node, path, depth):
+        sizes = self.sizes
+        if name == "params":  # an estimator among them has its own features and labels
+            self.sizes = {}
+        value = self.decode(node, _below(path, name), depth + 1)
+        self.sizes = sizes
+        return value
+
     def decode_same(self, node, path, depth):
         return self.instances[node["number"]]
 
@@ -253,6 +275,7 @@ _METHODS = {
         "dtype",
         "tuple",
         "dict",
+        "pairs",
         "array",
         "texts",
         "sparse",
@@ -260,6 +283,14 @@ _METHODS = {
         "same",
     )
 }
+
+
+def _plain_key(key):
+    return key.item() if isinstance(key, np.generic) else key
+
+
+def _key_type(key):
+    return type(_plain_key(key))
 
 
 def _below(path, name):

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skxmc._tags import decode_tags, encode_known_tags
 from skxmc._targets import TargetForm
 from skxmc._topk import ranking_to_csr
+from skxmc._validation import check_indicator
 from skxmc.metrics import precision_at_k
 
 # Dense probabilities stay this far from 0 and 1, where a logarithm would not be finite.
@@ -109,10 +110,20 @@ class RankingPredictions:
         if self._form.kind == "names":
             y = encode_known_tags(y, self.classes_)
         if not self._form.is_single_label:
-            return precision_at_k(y, ranking, k=1)
+            return precision_at_k(self._known_indicator(y), ranking, k=1)
         y = np.asarray(y).ravel()
         check_consistent_length(ranking[0], y)
         return float(np.mean(self.classes_[ranking[0][:, 0]] == y))
+
+    def _known_indicator(self, Y):
+        """Return a label indicator, checked to have the columns of `fit`."""
+        Y, n_labels = check_indicator(Y, "y"), self._form.n_labels
+        if Y.shape[1] != n_labels:
+            raise ValueError(
+                f"y has {Y.shape[1]} columns, but the model has {n_labels} labels; "
+                "pass an indicator with a column for each."
+            )
+        return Y
 
     def _n_kept(self):
         """How many labels a row of `predict` or `predict_proba` may hold."""

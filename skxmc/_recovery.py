@@ -6,6 +6,9 @@ import scipy.sparse as sp
 from skxmc._mapped import MappedCSR, count_columns, csr_blocks
 from skxmc._topk import fill_ranking, topk_csr
 
+# Classes of 1-D y among which linear scores are shared.
+N_SHARING = 100
+
 
 class LabelStore:
     """Label sets of the training rows, each stored once, and the keys that carry them.
@@ -128,7 +131,7 @@ def neighbor_weights(similarities, sharpening, counts=1):
     best = positive.max(axis=1, keepdims=True)
     # Relative to the best, a large power underflows to 0, but never overflows.
     relative = np.where(best > 0, positive / np.where(best > 0, best, 1), 1)
-    weights = np.where(found, counts * relative**sharpening, 0)
+    weights = np.where(found, counts * relative ** float(sharpening), 0)
     total = weights.sum(axis=1, keepdims=True)
     return (weights / np.where(total > 0, total, 1)).astype(np.float32)
 
@@ -192,10 +195,29 @@ def blend_linear(votes, score_pairs, linear_weight):
     -------
     scores : csr_array of shape (n_samples, n_labels), float32
     """
+    linear_weight = float(linear_weight)  # numpy's would make scores of 64 bits
     rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
     linear = score_pairs(rows, votes.indices)
     scores = (1 - linear_weight) * votes.data + linear_weight * np.clip(linear, 0, 1)
     return sp.csr_array((scores, votes.indices, votes.indptr), shape=votes.shape)
+
+
+def share_among_best(scores):
+    """Turn linear scores of classes, best first, into probabilities.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples, k), float32
+
+    Returns
+    -------
+    shares : ndarray of shape (n_samples, k), float32
+        The positive scores of the `N_SHARING` best over their sum, 0 of all others.
+    """
+    shares = np.maximum(scores, 0)
+    shares[:, N_SHARING:] = 0
+    total = shares.sum(axis=1, keepdims=True)
+    return shares / np.where(total > 0, total, 1)
 
 
 def rank_votes(scores, k, fallback):

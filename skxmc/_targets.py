@@ -64,7 +64,8 @@ class TargetForm:
         Raises
         ------
         ValueError
-            If `classes` is given or missing wrongly, or holds a class twice.
+            If `classes` is given or missing wrongly, of another type, or holds a class
+            twice.
         """
         if not self.is_single_label:
             if classes is not None:
@@ -78,7 +79,14 @@ class TargetForm:
                 f"classes has the shape {np.shape(classes)}, but there are {n_new} new "
                 "labels; after a fit on 1-D y, pass the class of each."
             )
-        joined = np.concatenate([self.classes, np.asarray(classes)])
+        new = np.asarray(classes)
+        if not _are_alike(self.classes, new):
+            raise ValueError(
+                f"classes holds {new.tolist()[0]!r}, of dtype {new.dtype}, but those "
+                f"of the model are of dtype {self.classes.dtype}, such as "
+                f"{self.classes.tolist()[0]!r}; pass classes of that type."
+            )
+        joined = np.concatenate([self.classes, new])
         if len(np.unique(joined)) < len(joined):
             raise ValueError(
                 "classes holds a class twice, or one that the model has already; pass "
@@ -112,6 +120,12 @@ def form_of(y, classes):
         raise ValueError(
             "classes=None, but y is 1-D and may not hold all classes; pass them on the "
             "first call of partial_fit."
+        )
+    classes = np.asarray(sorted(classes) if isinstance(classes, set) else classes)
+    if classes.ndim != 1 or not len(classes):
+        raise ValueError(
+            f"classes has the shape {classes.shape}; pass all classes there will be, "
+            "one each."
         )
     return replace(form, classes=np.unique(classes))
 
@@ -180,6 +194,8 @@ def encode_known_targets(y, form):
                 "labels; pass an indicator with a column for each."
             )
         return Y
+    if not sp.issparse(y) and np.ndim(y) == 2 and np.shape(y)[1] == 1:
+        y = column_or_1d(y, warn=True)
     if np.ndim(y) != 1 or sp.issparse(y):
         raise ValueError(
             f"y has the shape {np.shape(y)}, but the model was fitted on 1-D y; pass "
@@ -188,7 +204,13 @@ def encode_known_targets(y, form):
     y = np.asarray(y)
     # Classes that were added later are not in sorted order.
     order = np.argsort(form.classes, kind="stable")
-    places = np.searchsorted(form.classes[order], y)
+    try:
+        places = np.searchsorted(form.classes[order], y)
+    except TypeError as err:  # of objects that have no order
+        raise ValueError(
+            f"y holds {y.tolist()[0]!r}, of another type than the model's classes, "
+            f"such as {form.classes.tolist()[0]!r}; pass classes of that type."
+        ) from err
     codes = order[np.minimum(places, len(order) - 1)]
     unknown = form.classes[codes] != y
     if unknown.any():
@@ -198,6 +220,14 @@ def encode_known_targets(y, form):
             "call of partial_fit, or set warm_start=False to start anew."
         )
     return _one_hot(codes, form.n_labels)
+
+
+def _are_alike(classes, new):
+    """Whether class labels keep their type beside others."""
+    old, kind = classes.dtype.kind, new.dtype.kind
+    if old == "O":
+        return {*map(type, new.tolist())} <= {*map(type, classes.tolist())}
+    return kind == old or (old in "iuf" and kind in "iu")
 
 
 def _encode_classes(y):

@@ -584,7 +584,7 @@ class UniDECClassifier(
             encoder_weight=self.loss_weight,
             symmetric=symmetric,
             temperature=temperature,
-            learn_temperature=self.learn_temperature,
+            learn_temperature=bool(self.learn_temperature),
             learning_rates=self._learning_rates(),
         )
 
@@ -700,6 +700,11 @@ class UniDECClassifier(
         """
         check_is_fitted(self)
         self._check_trainable()
+        if label_features is None or not np.isfinite(bonus):
+            raise ValueError(
+                f"label_features={label_features!r} and bonus={bonus!r} describe no "
+                "label; pass features of the new labels and a finite number."
+            )
         new = self._check_label_features(label_features, None, self.n_features_in_)
         if text_encoder_of(self.encoder) is None:
             scale = self._encoder.module.input_scale

@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import check_array
 
 # A dense result above this size raises instead: it is more likely a mistake, and the
 # operating system would kill the process without a word where memory runs out.
@@ -66,7 +67,9 @@ def check_indicator(Y, name="Y"):
         If it is not 2-D, has no rows, its indices are inconsistent, or it holds
         anything but 0 and 1.
     """
-    if not sp.issparse(Y):
+    if hasattr(Y, "dtypes"):  # of columns that may have types of pandas' own
+        Y = check_array(Y, dtype="numeric", ensure_min_samples=0, input_name=name)
+    elif not sp.issparse(Y):
         Y = np.asarray(Y)
     if Y.ndim != 2 or Y.shape[0] == 0:
         raise ValueError(

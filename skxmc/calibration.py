@@ -25,6 +25,7 @@ from skxmc._calibration import (
     share_among_classes,
 )
 from skxmc._doc_links import DocLinkMixin
+from skxmc._innermost import takes_names
 from skxmc._predictions import RankingPredictions
 from skxmc._suggestions import suggest
 from skxmc._topk import check_k
@@ -34,7 +35,6 @@ from skxmc.model_selection._cross_val import (
     check_labels,
     rank_labels,
     read_targets,
-    takes_names,
     without_names,
 )
 

@@ -176,3 +176,13 @@ def test_errors_are_one_line_and_status_1(folder, capsys, monkeypatch, argv, mes
     with pytest.raises((ValueError, OSError)):
         main([*argv, "--debug"])
     assert (folder / "train.jsonl").stat().st_size > 0
+
+
+def test_few_labels_are_measured_as_far_as_they_go(folder, capsys):
+    status, lines, _ = status_and_lines(
+        *(capsys, "evaluate", folder / "texts", folder / "train.jsonl")
+    )
+    assert status == 0
+    assert [line.split("\t")[0] for line in lines] == [
+        f"{name}_at_{k}" for name in ("precision", "ndcg", "recall") for k in (1, 3)
+    ]

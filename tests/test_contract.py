@@ -6,6 +6,7 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -399,3 +400,77 @@ def test_few_rows_are_passed_over_more_often_by_default(kind, n_samples, n_epoch
     model = kind(hidden_layer_sizes=(8,), n_components=4, random_state=0)
     assert model.fit(X, Y).n_iter_ == n_epochs
     assert model.set_params(max_epochs=2).fit(X, Y).n_iter_ == 2
+
+
+@pytest.mark.filterwarnings("ignore:Of 30 labels:UserWarning")
+@each_setting
+def test_numbers_of_numpy_are_numbers(estimator, data):
+    X, Y, *_ = data
+    own = {k: v for k, v in estimator.get_params().items() if k != "random_state"}
+    kinds = {bool: np.bool_, int: np.int64, float: np.float64}
+    as_numpy = {k: kinds[type(v)](v) for k, v in own.items() if type(v) in kinds}
+    model = clone(estimator).set_params(max_epochs=1).fit(X[:80], Y[:80])
+    other = clone(estimator).set_params(**as_numpy).set_params(max_epochs=np.int64(1))
+    assert_equal(
+        other.fit(X[:80], Y[:80]).predict_topk(X, k=3), model.predict_topk(X, 3)
+    )
+
+
+@each_setting
+def test_class_probabilities_are_those_of_the_ranking(estimator, data):
+    X, Y, X_test, _ = data
+    model = clone(estimator).set_params(max_epochs=2).fit(X, Y.toarray().argmax(axis=1))
+    n = len(model.classes_)
+    for scale in (1, 4):
+        indices, scores = model.predict_topk(scale * X_test, k=n)
+        P = model.predict_proba(scale * X_test)
+        own = np.take_along_axis(P, indices, axis=1)
+        total = scores.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(own, scores / total, atol=1e-5)
+        # A cascade leaves a rest for classes that it does not score.
+        assert (total < 1 + 1e-5).all()
+        is_whole = not isinstance(model, MultiHeadEncodingClassifier)
+        assert not is_whole or (total > 1 - 1e-5).all()
+        best = model.classes_[P.argmax(axis=1)]
+        assert np.mean(best == model.predict(scale * X_test)) > 0.98  # but for ties
+
+
+@each_setting
+def test_scores_of_other_columns_are_refused(estimator, fit_once, data):
+    model, (_, _, X, Y) = fit_once(estimator), data
+    for other in (sp.hstack([Y, Y]).tocsr(), Y[:, :-1]):
+        with pytest.raises(ValueError, match="but the model has 30 labels"):
+            model.score(X, other)
+
+
+@each_setting
+def test_columns_of_pandas_own_types_are_scored(estimator, fit_once, data):
+    model, (_, _, X, Y) = fit_once(estimator), data
+    frame = pd.DataFrame(Y.toarray())
+    for dtype in ("boolean", "Int64"):
+        assert model.score(X, frame.astype(dtype)) == model.score(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:Of 30 labels:UserWarning")
+@each_setting
+def test_warm_start_takes_columns_and_y_of_one_kind(estimator, data):
+    X, Y, *_ = data
+    frame = pd.DataFrame(X[:80].toarray(), columns=[f"f{i}" for i in range(X.shape[1])])
+    y = np.r_[np.arange(30), np.arange(50) % 30]
+    model = clone(estimator).set_params(warm_start=True, max_epochs=1)
+    model.fit(frame, Y[:80])
+    before = model.predict_topk(frame, k=3)
+    with pytest.raises(ValueError, match="feature names"):
+        model.fit(frame[frame.columns[::-1]], Y[:80])
+    with pytest.raises(ValueError, match="y is one class label a row, but"):
+        model.fit(frame, y)
+    assert_equal(model.predict_topk(frame, k=3), before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@each_setting
+def test_warm_start_takes_a_column_of_classes_again(estimator, data):
+    X, Y, *_ = data
+    y = Y[:80].toarray().argmax(axis=1)[:, None]
+    model = clone(estimator).set_params(warm_start=True, max_epochs=1)
+    assert model.fit(X[:80], y).fit(X[:80], y).predict(X).ndim == 1

@@ -25,6 +25,7 @@ from skxmc import (
     MultiHeadEncodingClassifier,
     XMCTextClassifier,
 )
+from skxmc.calibration import TopKCalibratedClassifier
 from skxmc.datasets import make_xmc_classification
 from skxmc.display import (
     ComparisonDisplay,
@@ -37,6 +38,7 @@ from skxmc.display import (
 from skxmc.metrics import (
     expected_calibration_error,
     label_propensities,
+    make_topk_scorer,
     ndcg_at_k,
     precision_at_k,
     propensity_scored_precision_at_k,
@@ -415,3 +417,24 @@ def test_texts_and_names_draw_as_their_matrices_do(form):
         for name in ("scores", "table"):
             if hasattr(drawn, name):
                 assert repr(getattr(drawn, name)) == repr(getattr(expected, name))
+
+
+@pytest.mark.parametrize("names", [[0, 1], [1, 2]])
+def test_numbers_may_be_names(names):
+    texts = ["red wine", "white wine", "red apple", "green apple"] * 10
+    tags = [names, names, names[::-1], names] * 10
+    tags[::5], tags[1::5] = [names[:1]] * 8, [names[1:]] * 8
+    model = XMCTextClassifier(DECLAREClassifier(random_state=0)).fit(texts, tags)
+    X, Y = model.to_matrices(texts, tags)
+    drawn = PrecisionAtKDisplay.from_estimator(model, texts, tags, k=2)
+    expected = PrecisionAtKDisplay.from_estimator(model.classifier_, X, Y, k=2)
+    assert drawn.scores.tolist() == expected.scores.tolist()
+    for display in (LabelFrequencyDisplay, ReliabilityDisplay):
+        options = {"y_train": tags} if display is LabelFrequencyDisplay else {}
+        display.from_estimator(model, texts, tags, k=1, **options)
+    ComparisonDisplay.from_estimators({"a": model}, texts, tags, ks=(1, 2))
+    scorer = make_topk_scorer("precision_at_k", k=2)
+    calibrated = TopKCalibratedClassifier(model, cv=2, k=2).fit(texts, tags)
+    assert scorer(calibrated, texts, tags) == pytest.approx(
+        precision_at_k(Y, calibrated.predict_topk(texts, k=2), k=2)
+    )

@@ -258,3 +258,18 @@ def test_what_would_hold_rows_in_memory_is_refused(problem):
         clone(MODELS[2]).set_params(group_batches=True).fit(X, Y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         clone(MODELS[0]).fit(X, MappedCSR(Y[:30]))
+
+
+def test_copies_and_other_values_are_in_memory(problem, folders):
+    X = problem[0][:300]
+    mapped = folders[0]
+    for made, expected in (
+        (mapped.copy(), X),
+        (2 * mapped, 2 * X),
+        (mapped.astype(np.float64), X),
+        (abs(mapped), abs(X)),
+    ):
+        assert type(made) is sp.csr_array
+        assert made.data.flags.writeable
+        assert abs(made - expected).nnz == 0
+    assert type(mapped) is MappedCSR

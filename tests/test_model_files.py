@@ -48,11 +48,13 @@ from torch import nn
 import skxmc
 from skxmc import (
     DECLAREClassifier,
+    MultiHeadEncodingClassifier,
     UniDECClassifier,
     XMCTextClassifier,
     _archive,
     _persistence,
 )
+from skxmc._archive import MAX_DESCRIPTION
 from skxmc._model_files import FORMAT_VERSION
 from skxmc._safetensors import MAX_ARRAYS, MAX_HEADER
 from skxmc.datasets import make_xmc_classification
@@ -478,7 +480,7 @@ def in_state(name, value):
         lambda config: b'{"format": ' + b"9" * 5000 + b"}",
         lambda config: b"[" * 200_000,
         lambda config: b"\xff\xfe",
-        lambda config: b" " * (MAX_HEADER + 1),
+        lambda config: b" " * (MAX_DESCRIPTION + 1),
         lambda config: config | {"model": nested(100)},
     ],
     ids=range(27),
@@ -804,3 +806,27 @@ def test_s14_pickles_go_on_working_and_warn_of_other_versions(tmp_path, monkeypa
     monkeypatch.setattr(_persistence, "__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match="from version 0.* using .* 99"):
         pickle.loads(pickle.dumps(model).replace(b"99.0", b"0.01"))
+
+
+def test_estimators_among_parameters_have_sizes_of_their_own(path):
+    X, Y = make_xmc_classification(120, 30, 12, random_state=0)
+    y = Y.toarray().argmax(axis=1)
+    first = MultiHeadEncodingClassifier("sampling", max_epochs=1).fit(X, y)
+    model = MultiHeadEncodingClassifier(init=first, max_epochs=1, random_state=0)
+    model.fit(X, Y).save(path)
+    again = skxmc.load(path)
+    assert_same_answers(again, model, X)
+    assert_same_answers(again.init, first, X)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], [3, 20]])
+def test_texts_of_labels_are_kept(names, path):
+    texts = ["red wine", "white wine", "red apple", "green apple"] * 10
+    tags = [names, names[:1], names[1:], names[1:]] * 10
+    described = dict.fromkeys(names[:1], "drink " * 200000)
+    classifier = UniDECClassifier(max_epochs=1, random_state=0)
+    model = XMCTextClassifier(classifier, label_texts=described).fit(texts, tags)
+    model.save(path)
+    again = skxmc.load(path)
+    assert again.label_texts == described
+    assert again.suggest(texts, k=2).equals(model.suggest(texts, k=2))

@@ -451,3 +451,14 @@ def test_groups_stay_together():
         Popular(), X, Y, k=1, cv=GroupKFold(3), groups=np.repeat(np.arange(3), 4)
     )
     assert ranking[0].shape == (12, 1)
+
+
+def test_labels_with_one_row_are_trained_on_where_other_rows_are_enough():
+    _, Y = make_xmc_classification(
+        300, 50, 2000, label_skew=0.6, n_labels_per_sample=3, random_state=0
+    )
+    single = Y[:, np.flatnonzero(Y.sum(axis=0) == 1)].sum(axis=1) > 0
+    assert (~single).sum() > 30
+    splitter = IterativeStratifiedShuffleSplit(5, test_size=30, random_state=0)
+    for _, test in splitter.split(Y, Y):
+        assert not single[test].any()

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
 
-from skxmc._targets import encode_targets
+from skxmc._targets import encode_known_targets, encode_targets, form_of
 
 ONES = [[0, 1, 1], [0, 0, 0], [1, 0, 1], [0, 1, 0]]
 SPARSE = [
@@ -128,3 +128,56 @@ def test_encoding_leaves_y_unchanged_bit_for_bit_and_shares_nothing(y):
 def test_what_is_no_target_is_refused(y, message):
     with pytest.raises(ValueError, match=message):
         encode_targets(y)
+
+
+@pytest.mark.parametrize(
+    ("before", "new"),
+    [
+        ([0, 1], ["new"]),
+        (["a", "b"], [7]),
+        ([False, True], [2]),
+        ([0, 1], [7.5]),
+        (np.array(["a", "b"], dtype=object), np.array([7], dtype=object)),
+    ],
+)
+def test_new_classes_of_another_type_are_refused(before, new):
+    form = encode_targets(before)[1]
+    with pytest.raises(ValueError, match="pass classes of that type"):
+        form.extended(1, new)
+
+
+@pytest.mark.parametrize(
+    ("before", "new"),
+    [
+        ([0, 1], np.array([9], dtype=np.int8)),
+        ([1.0, 2.0], [3]),
+        (["a", "b"], ["longer"]),
+        (np.array(["a", "b"], dtype=object), ["c"]),
+    ],
+)
+def test_new_classes_of_one_type_come_after_the_others(before, new):
+    classes = encode_targets(before)[1].extended(1, new).classes
+    assert classes.tolist() == [*before, *np.asarray(new).tolist()]
+
+
+@pytest.mark.parametrize("classes", [[], [[0, 1]], 3])
+def test_classes_of_a_first_part_are_one_each(classes):
+    with pytest.raises(ValueError, match="pass all classes there will be"):
+        form_of([0, 1], classes)
+
+
+def test_classes_of_a_first_part_may_be_a_set():
+    assert form_of([0, 1], {2, 0, 1}).classes.tolist() == [0, 1, 2]
+
+
+def test_a_dense_column_counts_as_class_labels_the_second_time_too():
+    form = encode_targets([2, 0, 1])[1]
+    with pytest.warns(DataConversionWarning):
+        Y = encode_known_targets(np.array([[0], [2]]), form)
+    assert Y.toarray().tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_classes_without_an_order_are_named():
+    form = encode_targets(np.array(["a", "b"], dtype=object))[1]
+    with pytest.raises(ValueError, match="y holds 3, of another type"):
+        encode_known_targets([3, 4], form)

@@ -15,6 +15,7 @@ from torch import nn
 
 from skxmc import UniDECClassifier
 from skxmc._dual_ranking import pool_bonus, table_of
+from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers
 
 SMALL = {
@@ -325,3 +326,17 @@ def test_any_module_can_be_the_encoder(data):
 
 def test_a_small_pool_still_learns(data):
     assert fitted(data, max_pool_size=8, max_epochs=30).score(data[3], data[4]) > 0.5
+
+
+def test_labels_that_nothing_describes_are_refused():
+    X, Y = make_xmc_classification(60, 20, 8, random_state=0)
+    model = UniDECClassifier(max_epochs=1, random_state=0).fit(X, Y)
+    before = model.predict_topk(X, k=3)
+    for features, bonus in ((None, 1.0), (X[:1], np.nan), (X[:1], np.inf)):
+        with pytest.raises(ValueError, match="describe no label"):
+            model.add_labels(features, bonus=bonus)
+    with pytest.raises(ValueError, match="popularity=nan"):
+        model.set_params(popularity=np.nan).predict_topk(X)
+    model.set_params(popularity=0.0)
+    for one, other in zip(model.predict_topk(X, k=3), before, strict=True):
+        assert np.array_equal(one, other)

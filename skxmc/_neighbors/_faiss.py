@@ -19,6 +19,7 @@ def build(keys, kind):
         quantizer = faiss.IndexFlatIP(size)
         index = faiss.IndexIVFFlat(quantizer, size, n_lists, faiss.METRIC_INNER_PRODUCT)
         # faiss's 25 rounds over 256 keys a list take many minutes for a million keys.
+        index.cp.min_points_per_centroid = 1  # it prints a warning otherwise
         index.cp.niter, index.cp.max_points_per_centroid = 10, 64
         index.train(keys)
     index.add(keys)

@@ -128,7 +128,7 @@ def train(
         ],
         lr=lr,
         max_epochs=max_epochs,
-        batch_size=batch_size,
+        batch_size=int(batch_size),  # torch refuses numpy's
         **_order(dataset, seed),
         iterator_train__collate_fn=whole_batch,
         iterator_train__generator=order,

@@ -4,7 +4,12 @@ import numpy as np
 
 from skxmc._topk import check_k
 from skxmc.display._axes import draw_bars, draw_legend, require_matplotlib, set_axes
-from skxmc.display._rankings import as_indicator, bound_metric, rank_labels
+from skxmc.display._rankings import (
+    as_indicator,
+    bound_metric,
+    named_labels,
+    rank_labels,
+)
 from skxmc.metrics._ranking import rank_scores
 
 _METRICS = {
@@ -92,7 +97,8 @@ class ComparisonDisplay:
         scores = {}
         for name, estimator in estimators.items():
             y_score, classes = rank_labels(estimator, X, max(ks))
-            scores[name] = _scores(y, y_score, ks, y_train, classes)
+            true, train = (named_labels(estimator, t, classes) for t in (y, y_train))
+            scores[name] = _scores(true, train, y_score, ks, classes)
         return cls(scores, _columns(ks, y_train)).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -142,7 +148,7 @@ class ComparisonDisplay:
         ks = tuple(ks)
         _check_not_empty(y_scores, ks)
         scores = {
-            name: _scores(y_true, y_score, ks, y_train, classes)
+            name: _scores(y_true, y_train, y_score, ks, classes)
             for name, y_score in y_scores.items()
         }
         return cls(scores, _columns(ks, y_train)).plot(ax=ax, **kwargs)
@@ -176,7 +182,7 @@ class ComparisonDisplay:
         return self
 
 
-def _scores(y_true, y_score, ks, y_train, classes):
+def _scores(y_true, y_train, y_score, ks, classes):
     """Return the scores of one ranking, in the order of `_columns`."""
     Y = as_indicator(y_true, classes)
     for k in ks:

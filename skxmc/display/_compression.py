@@ -10,7 +10,7 @@ from skxmc.display._axes import (
     require_matplotlib,
     set_axes,
 )
-from skxmc.display._rankings import as_indicator, rank_labels
+from skxmc.display._rankings import as_indicator, named_labels, rank_labels
 from skxmc.metrics import precision_at_k
 
 # Precision is drawn on an axis of at least this length: differences that do not matter
@@ -155,7 +155,8 @@ class CompressionDisplay:
         points = []
         for label, estimator in estimators.items():
             y_score, classes = rank_labels(estimator, X, k)
-            score = precision_at_k(as_indicator(y, classes), y_score, k=k)
+            y_true = named_labels(estimator, y, classes)
+            score = precision_at_k(as_indicator(y_true, classes), y_score, k=k)
             points.append((label, pickled_bytes(innermost(estimator)[0]), score))
         return cls(points, k=k, name=name).plot(ax=ax, **kwargs)
 

@@ -10,7 +10,7 @@ from skxmc.display._axes import (
     set_axes,
     start_at_zero,
 )
-from skxmc.display._rankings import as_indicator, rank_labels
+from skxmc.display._rankings import as_indicator, named_labels, rank_labels
 from skxmc.metrics import scores_by_frequency
 
 # Both curves of a model have its colour.
@@ -120,9 +120,9 @@ class LabelFrequencyDisplay:
         _check_one_source(y_train, label_counts)
         y_score, classes = rank_labels(estimator, X, k)
         return cls.from_predictions(
-            y,
+            named_labels(estimator, y, classes),
             y_score,
-            y_train=y_train,
+            y_train=named_labels(estimator, y_train, classes),
             label_counts=label_counts,
             k=k,
             base=base,

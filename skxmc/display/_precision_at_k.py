@@ -16,6 +16,7 @@ from skxmc.display._rankings import (
     bound_metric,
     metric_label,
     metric_name,
+    named_labels,
     rank_labels,
 )
 from skxmc.metrics._ranking import rank_scores
@@ -115,11 +116,11 @@ class PrecisionAtKDisplay:
         require_matplotlib(cls)
         y_score, classes = rank_labels(estimator, X, k)
         return cls.from_predictions(
-            y,
+            named_labels(estimator, y, classes),
             y_score,
             metric=metric,
             k=k,
-            y_train=y_train,
+            y_train=named_labels(estimator, y_train, classes),
             classes=classes,
             name=type(estimator).__name__ if name is None else name,
             ax=ax,

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array, column_or_1d
 
-from skxmc._innermost import innermost
+from skxmc._innermost import innermost, takes_names
 from skxmc._tags import encode_tags, holds_names, read_tags
 from skxmc._validation import check_indicator
 from skxmc.metrics import label_propensities
@@ -51,6 +51,13 @@ def rank_labels(estimator, X, k):
             "from_predictions."
         )
     return P, classes
+
+
+def named_labels(estimator, y, classes):
+    """Return y, or the indicator that names in it stand for where these are taken."""
+    if y is None or not takes_names(innermost(estimator)[0]):
+        return y
+    return encode_tags(read_tags(y)[0], np.asarray(classes))
 
 
 def as_indicator(y, classes, name="y_true"):

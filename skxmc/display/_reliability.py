@@ -9,7 +9,7 @@ from skxmc.display._axes import (
     require_matplotlib,
     set_axes,
 )
-from skxmc.display._rankings import as_indicator, rank_labels
+from skxmc.display._rankings import as_indicator, named_labels, rank_labels
 from skxmc.metrics import reliability_curve
 from skxmc.metrics._reliability import curve_error
 
@@ -104,7 +104,7 @@ class ReliabilityDisplay:
         require_matplotlib(cls)
         y_prob, classes = rank_labels(estimator, X, k)
         return cls.from_predictions(
-            y,
+            named_labels(estimator, y, classes),
             y_prob,
             k=k,
             n_bins=n_bins,

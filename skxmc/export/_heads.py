@@ -7,6 +7,7 @@ import numpy as np
 
 from skxmc._codes import code_digits
 from skxmc._dual_ranking import N_CALIBRATED
+from skxmc._recovery import N_SHARING
 from skxmc.export._encoders import array_of
 from skxmc.export._graph import DOUBLE, FLOAT
 from skxmc.export._votes import add_shares
@@ -44,11 +45,21 @@ def add_dual_ranking(graph, z, f, ranker, dial, k):
     return [graph.add("Slice", part, [0], [k], [1]) for part in (p, labels)]
 
 
-def add_linear_ranking(graph, codes, decoder, k):
+def add_linear_ranking(graph, codes, decoder, k, *, is_exclusive):
     """Add the ranking by the linear decoder, (n_labels, n_components)."""
+    n_ranked = min(max(k, N_SHARING), len(decoder)) if is_exclusive else k
     bias = np.zeros(len(decoder), dtype=np.float32)
-    best, labels = graph.topk(graph.linear(codes, decoder, bias), k)
-    return [graph.add("Clip", best, 0.0, 1.0), labels]
+    best, labels = graph.topk(graph.linear(codes, decoder, bias), n_ranked)
+    if not is_exclusive:
+        return [graph.add("Clip", best, 0.0, 1.0), labels]
+    best = graph.add("Relu", best)
+    total = graph.add("Slice", best, [0], [N_SHARING], [1])
+    total = graph.add("ReduceSum", total, [1], keepdims=1)
+    one = graph.add("Where", graph.add("Greater", total, 0.0), total, 1.0)
+    best = graph.add("Div", graph.add("Slice", best, [0], [k], [1]), one)
+    is_shared = (np.arange(k) < N_SHARING).astype(np.float32)[None]
+    best = graph.add("Mul", best, is_shared)
+    return [best, graph.add("Slice", labels, [0], [k], [1])]
 
 
 def add_cascade(graph, f, head, order, k, votes):

@@ -108,7 +108,9 @@ def _declare(graph, estimator, k):
                 "model cannot do; export the codes alone by k=None, or see by `score` "
                 'what set_params(decoder="linear") loses, and export that.'
             )
-        ranking = _heads.add_linear_ranking(graph, codes, decoder[:], k)
+        ranking = _heads.add_linear_ranking(
+            graph, codes, decoder[:], k, is_exclusive=estimator._form.is_single_label
+        )
     return codes, decoder.shape[1], ranking
 
 

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils.multiclass import type_of_target
 
+from skxmc._innermost import takes_names
 from skxmc._tags import encode_tags, holds_names, read_tags
 from skxmc.metrics import _precision, _propensity
 
@@ -158,7 +159,7 @@ class _TopKScorer(_BaseScorer):
             y_score = estimator.predict_proba(X)
         else:
             y_score = method_caller(estimator, "predict_proba", X)
-        if holds_names(y_true):
+        if takes_names(estimator) or holds_names(y_true):
             y_true = encode_tags(read_tags(y_true)[0], classes)
         if not sp.issparse(y_true) and np.ndim(y_true) == 1:
             y_true = encode_labels(np.asarray(y_true), np.asarray(classes))

@@ -6,11 +6,10 @@ scikit-learn's `cross_val_predict` refuses sparse y where probabilities are aske
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from skxmc._innermost import innermost
+from skxmc._innermost import innermost, takes_names
 from skxmc._tags import encode_tags, learn_names, read_tags
 from skxmc._targets import TargetForm, encode_targets
 from skxmc._topk import check_k
@@ -131,15 +130,6 @@ def read_targets(estimator, y):
         return y, TargetForm("classes", y.dtype, names)
     form = TargetForm("names", np.dtype(np.int8), names)
     return np.fromiter(rows, dtype=object, count=len(rows)), form
-
-
-def takes_names(estimator):
-    """Tell whether an estimator, or what ranks within it, takes texts and names."""
-    if isinstance(estimator, Pipeline):
-        return takes_names(estimator.steps[-1][1])
-    if hasattr(estimator, "to_matrices"):
-        return True
-    return hasattr(estimator, "estimator") and takes_names(estimator.estimator)
 
 
 def without_names(y, form):

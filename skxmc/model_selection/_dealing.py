@@ -76,17 +76,20 @@ class _Folds:
 
     def by_rarity(self):
         """Yield a label with the fewest rows left, and these, until all are placed."""
-        rarest = [(n, label) for label, n in enumerate(self.counts) if n]
+        # Of labels with as many left, first those that have no other rows: they have to
+        # be where there is room that is not a test fold's.
+        rarest = [(n, n, label) for label, n in enumerate(self.counts) if n]
         heapq.heapify(rarest)
         while rarest:
-            n_rows, label = heapq.heappop(rarest)
+            n_rows, _, label = heapq.heappop(rarest)
             if n_rows != self.left[label] or n_rows == 0:
                 continue  # a newer entry stands for the label
             rows = [row for row in self.rows_of(label) if self.fold_of[row] < 0]
             yield label, rows
             for other in {other for row in rows for other in self.labels_of(row)}:
                 if self.left[other]:
-                    heapq.heappush(rarest, (self.left[other], other))
+                    entry = self.left[other], self.counts[other], other
+                    heapq.heappush(rarest, entry)
 
     def place(self, row, label):
         """Put a row in the fold where `label`, its rarest, is wanted most."""
