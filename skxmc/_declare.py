@@ -81,8 +81,9 @@ class DECLAREClassifier(BaseXMCClassifier):
         on the right side of their label's plane.
     hidden_layer_sizes : sequence of int, default=()
         Units of the perceptron's hidden layers. Empty: the linear map alone, which is
-        solved and not trained, or a linear network where `ridge_alpha` is
-        None.
+        solved and not trained, or a linear network where `ridge_alpha` is None. Where
+        nothing is trained, `dropout` to `n_iter_no_change` and `callbacks` change
+        nothing.
     keys : {"predicted", "exact"}, default="predicted"
         What a prediction is compared with: the codes that the network predicts for the
         training rows, or their true codes. Predicted ones err like the query does.
@@ -150,8 +151,9 @@ class DECLAREClassifier(BaseXMCClassifier):
     distributed : bool, default=False
         Train one model in all processes that ``torchrun`` or ``accelerate launch`` have
         started: each runs the same script and calls `fit` with the same data, encodes
-        some of the rows of each batch and holds some of the labels. In a process by
-        itself this changes nothing. Not together with `checkpoint`.
+        some of the rows of each batch. What is solved and not trained, each process
+        solves by itself. In a process alone this changes nothing. Not together with
+        `checkpoint`.
     random_state : int, RandomState or None, default=None
         Seeds the codes, the network's start and the order of the rows. An int makes
         fits repeatable on one machine with the same versions and thread count.
@@ -333,7 +335,10 @@ class DECLAREClassifier(BaseXMCClassifier):
         self.verbose = verbose
 
     def _fit_model(self, X, Y, form, device, rng, checkpoint):
-        held_out = self._held_out_rows(X.shape[0], rng)
+        is_trained = self.ridge_alpha is None or len(self.hidden_layer_sizes) > 0
+        held_out = np.arange(0)
+        if is_trained:
+            held_out = self._held_out_rows(X.shape[0], rng)
         seed = self._choose_seed(Y, rng)
         codes, module, decoder = self._start(X, Y, held_out, rng, seed)
         n_components = codes.shape[1]

@@ -25,7 +25,8 @@ def load(path, *, mmap=False, expected_sha256=None, max_bytes=None):
         its memory. The digest is then only checked if `expected_sha256` is given.
         The file must not be changed meanwhile (`save` writes a new one in its place).
     expected_sha256 : str or None, default=None
-        The digest that the file must have: 64 hexadecimal digits, as `save` returns.
+        The digest that the file must have: 64 hexadecimal digits, as `save` returns
+        and the file ends in.
     max_bytes : int or None, default=None
         Refuse larger files.
 

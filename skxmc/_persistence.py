@@ -37,7 +37,8 @@ class Persistence(BaseEstimator):
         Returns
         -------
         digest : str
-            SHA-256 of the file, which `load` can be told to expect.
+            SHA-256 of the file but for this digest, which it ends in. `load` can be
+            told to expect it.
 
         Raises
         ------

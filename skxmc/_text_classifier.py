@@ -64,7 +64,7 @@ class XMCTextClassifier(DocLinkMixin, BaseEstimator):
 
     See Also
     --------
-    DECLAREClassifier : Labels compressed by SVD and recovered from neighbours.
+    DECLAREClassifier : Labels compressed to codes and recovered from neighbours.
     UniDECClassifier : Labels that have texts of their own.
 
     Notes
@@ -174,7 +174,8 @@ class XMCTextClassifier(DocLinkMixin, BaseEstimator):
         Returns
         -------
         digest : str
-            SHA-256 of the file, which `load` can be told to expect.
+            SHA-256 of the file but for this digest, which it ends in. `load` can be
+            told to expect it.
 
         Raises
         ------

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from skxmc import MultiHeadEncodingClassifier, UniDECClassifier
+from skxmc import DECLAREClassifier, MultiHeadEncodingClassifier, UniDECClassifier
 from skxmc._nn._threads import StepThreads
 from skxmc.datasets import make_xmc_classification
 from skxmc.metrics import make_xmc_scorers, precision_at_k
@@ -474,3 +474,10 @@ def test_warm_start_takes_a_column_of_classes_again(estimator, data):
     y = Y[:80].toarray().argmax(axis=1)[:, None]
     model = clone(estimator).set_params(warm_start=True, max_epochs=1)
     assert model.fit(X[:80], y).fit(X[:80], y).predict(X).ndim == 1
+
+
+def test_without_training_early_stopping_holds_nothing_out(data):
+    X, Y, X_test, _ = data
+    expected = DECLAREClassifier(random_state=0).fit(X, Y).predict_topk(X_test, k=3)
+    model = DECLAREClassifier(early_stopping=True, random_state=0).fit(X, Y)
+    assert_equal(model.predict_topk(X_test, k=3), expected)
