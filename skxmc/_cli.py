@@ -125,7 +125,7 @@ def _add_predict(commands):
     )
     predict.add_argument(
         *("--threshold", "-t"),
-        type=float,
+        type=_share,
         default=0.0,
         help="probability of a label at least (default: 0)",
     )
@@ -192,6 +192,16 @@ def _count(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
+
+
+def _share(text):
+    try:
+        is_share = 0 <= float(text) <= 1
+    except ValueError:
+        is_share = False
+    if not is_share:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return float(text)
 
 
 @contextmanager

@@ -100,6 +100,11 @@ def _read_matrices(path, model):
     X, y, is_text = _read_training(path)
     _check_format(model, is_text, path)
     if not is_text:
+        if y.shape[1] != len(model.classes_):
+            raise ValueError(
+                f"{path} has {y.shape[1]} labels, but the model has "
+                f"{len(model.classes_)}; pass data with the same ones."
+            )
         return X, y
     message = unknown_tags_message(read_tags(y)[0], model.classes_)
     if message:
@@ -117,6 +122,11 @@ def _read_batches(path, model):
             while batch := list(islice(texts, _BATCH_ROWS)):
                 yield batch
             return
+    if path == "-":
+        raise ValueError(
+            "Standard input holds rows of numbers, which are read from files alone; "
+            "write them to one."
+        )
     X = skxmc.datasets.load_xmc_text(path)[0]
     for start in range(0, X.shape[0], _BATCH_ROWS):
         yield X[start : start + _BATCH_ROWS]
@@ -128,7 +138,12 @@ def _open(path):
     if path == "-":
         yield sys.stdin.buffer
         return
-    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+    from skxmc.datasets._base import whole_gzip
+
+    with (
+        whole_gzip(path),
+        gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file,
+    ):
         yield file
 
 

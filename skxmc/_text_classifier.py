@@ -325,6 +325,7 @@ class XMCTextClassifier(DocLinkMixin, BaseEstimator):
         )
         if self.label_texts is not None:
             _check_describable(classifier)
+            _check_label_texts(self.label_texts)
         return vectorizer, classifier
 
     def _vectors(self, texts):
@@ -348,6 +349,15 @@ def default_vectorizer():
 
 
 _DEFAULTS = {"vectorizer": default_vectorizer, "classifier": DECLAREClassifier}
+
+
+def _check_label_texts(label_texts):
+    for name, text in () if label_texts == "names" else label_texts.items():
+        if not isinstance(text, str):
+            raise ValueError(
+                f"label_texts={{{name!r}: {text!r}}} holds a {type(text).__name__}; "
+                "pass a str for each name."
+            )
 
 
 def _check_describable(classifier):

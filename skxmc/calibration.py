@@ -194,6 +194,7 @@ class TopKCalibratedClassifier(
             estimator = clone(self.estimator).fit(X, y)
             options = {"k": k, "cv": self.cv, "n_jobs": self.n_jobs}
             return estimator, form, cross_val_topk(self.estimator, X, y, **options)
+        check_is_fitted(self.estimator)
         classes = self.estimator.classes_
         if form.is_named:  # y may lack some
             form = replace(form, classes=classes)

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
@@ -375,3 +376,9 @@ def test_scikit_learn_checks(estimator, check):
 def test_scikit_learn_checks_that_are_not_in_its_list(estimator):
     check_param_validation(type(estimator).__name__, estimator)
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
+
+
+def test_a_frozen_model_has_to_be_fitted():
+    frozen = FrozenEstimator(DECLAREClassifier())
+    with pytest.raises(NotFittedError):
+        TopKCalibratedClassifier(frozen).fit(np.eye(4), [0, 1, 0, 1])

@@ -186,3 +186,25 @@ def test_few_labels_are_measured_as_far_as_they_go(folder, capsys):
     assert [line.split("\t")[0] for line in lines] == [
         f"{name}_at_{k}" for name in ("precision", "ndcg", "recall") for k in (1, 3)
     ]
+
+
+def test_numbers_come_from_files_and_fit_the_model(folder, capsys, monkeypatch):
+    numbers = io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"1 50 10\n 0:1\n")))
+    monkeypatch.setattr("sys.stdin", numbers)
+    status, _, errors = status_and_lines(capsys, "predict", folder / "numbers", "-")
+    assert (status, len(errors)) == (1, 1)
+    assert "read from files alone" in errors[0]
+    X, Y = make_xmc_classification(20, n_labels=7, n_features=50, random_state=0)
+    dump_xmc_text(X, Y, folder / "other.txt")
+    status, lines, errors = status_and_lines(
+        *(capsys, "evaluate", folder / "numbers", folder / "other.txt")
+    )
+    assert (status, lines) == (1, [])
+    assert "has 7 labels, but the model has 10" in errors[0]
+
+
+@pytest.mark.parametrize("threshold", ["nan", "2", "-0.5", "much"])
+def test_thresholds_are_probabilities(folder, capsys, threshold):
+    with pytest.raises(SystemExit):
+        main(["predict", str(folder / "texts"), "x", f"--threshold={threshold}"])
+    assert "is not a number from 0 to 1" in capsys.readouterr().err

@@ -183,3 +183,43 @@ def test_faults_of_the_text_are_named_by_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         convert_xmc_text(path, tmp_path / "data", block_rows=2)
     assert [p.name for p in tmp_path.iterdir()] == ["data.txt.gz"]
+
+
+def test_duplicates_of_small_integers_are_summed_whole(tmp_path):
+    parts = np.array([60, 60, 5], dtype=np.int8), ([0, 0, 1], [1, 1, 0])
+    block = sp.coo_array(parts, shape=(2, 2)).tocsr()
+    twice = sp.csr_array(
+        (np.array([60, 60], dtype=np.int8), [1, 1], [0, 2, 2]), shape=(2, 2)
+    )
+    assert write_mapped(tmp_path / "a", [twice])[:].toarray().tolist() == [
+        [0, 120],
+        [0, 0],
+    ]
+    assert write_mapped(tmp_path / "b", [block]).dtype == np.int8
+    much = sp.csr_array(
+        (np.array([100, 100], dtype=np.int8), [1, 1], [0, 2, 2]), shape=(2, 2)
+    )
+    with pytest.raises(ValueError, match="dtype=int8 can hold"):
+        write_mapped(tmp_path / "c", [much])
+    assert write_mapped(tmp_path / "d", [much], dtype=np.int16)[0, 1] == 200
+
+
+def test_types_that_are_no_real_numbers_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="dtype='complex64' is none"):
+        write_mapped(tmp_path / "a", [np.eye(2)], dtype="complex64")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("indptr", np.zeros(0, dtype=np.int32)), ("data", np.float32(1)), ("data", None)],
+)
+def test_damaged_folders_are_named(name, array, tmp_path):
+    write_mapped(tmp_path / "a", [np.eye(3, dtype=np.float32)])
+    path = tmp_path / "a" / f"{name}.npy"
+    if array is None:
+        path.write_bytes(b"")
+    else:
+        np.save(path, array)
+    with pytest.raises(ValueError, match="write the folder anew"):
+        load_mapped(tmp_path / "a")

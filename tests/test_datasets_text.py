@@ -198,3 +198,21 @@ def test_dump_refuses(tmp_path):
     with pytest.raises(ValueError, match=r"Y has the value 0\.5"):
         dump_xmc_text(np.ones((1, 1)), [[0.5]], tmp_path / "data.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_are_written_and_one_dimension_is_refused(tmp_path):
+    path = tmp_path / "none.txt"
+    dump_xmc_text(np.zeros((0, 3)), np.zeros((0, 2)), path)
+    X, Y = load_xmc_text(path)
+    assert (X.shape, Y.shape) == ((0, 3), (0, 2))
+    with pytest.raises(ValueError, match="Y has the shape"):
+        dump_xmc_text([[0, 1]], [1], path)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b"no" + b[2:]])
+def test_damaged_compressed_files_are_named(damage, tmp_path):
+    path = tmp_path / "rows.txt.gz"
+    dump_xmc_text(np.eye(50), np.eye(50), path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"rows\.txt\.gz is damaged or incomplete"):
+        load_xmc_text(path)

@@ -438,3 +438,14 @@ def test_numbers_may_be_names(names):
     assert scorer(calibrated, texts, tags) == pytest.approx(
         precision_at_k(Y, calibrated.predict_topk(texts, k=2), k=2)
     )
+
+
+def test_what_cannot_be_compressed_or_compared_is_named():
+    texts, tags = ["red wine", "apple"] * 5, [["a", "b"], ["b", "c"]] * 5
+    model = XMCTextClassifier(DECLAREClassifier(random_state=0)).fit(
+        texts, [*tags[:-1], ["a"]]
+    )
+    with pytest.raises(TypeError, match="XMCTextClassifier has no compress"):
+        CompressionDisplay.from_estimator(model, texts, tags)
+    with pytest.raises(ValueError, match="There are 0 models"):
+        ComparisonDisplay({}, ["P@1"])

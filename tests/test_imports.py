@@ -24,7 +24,7 @@ ALLOWED = {
     },
     "__main__": {"_cli"},
     "_cli": {"_commands"},
-    "_commands": {"_json_lines", "_tags"},
+    "_commands": {"_json_lines", "_tags", "datasets"},
     "_load": {"_declare", "_mhe", "_model_files", "_text_classifier", "_unidec"},
     "_text_classifier": {
         "_declare",

@@ -365,3 +365,8 @@ def test_label_propensities_reject(parameters):
         label_propensities([[1, 0]], **parameters)
     with pytest.raises(ValueError, match="Y_train must contain only 0 and 1; found 3"):
         label_propensities([[1, 3]])
+
+
+def test_tuples_are_pairs():
+    with pytest.raises(ValueError, match="y_score is a tuple of 0"):
+        precision_at_k([[0, 1]], (), k=1)

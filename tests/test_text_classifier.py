@@ -249,3 +249,9 @@ def test_parameters_and_state_are_checked():
         XMCTextClassifier(TfidfVectorizer()).fit(TEXTS, TAGS)
     params = set(XMCTextClassifier._parameter_constraints)
     assert params == set(XMCTextClassifier().get_params())
+
+
+def test_texts_of_labels_are_texts():
+    model = XMCTextClassifier(UniDECClassifier(), label_texts={"red": 3})
+    with pytest.raises(ValueError, match="'red': 3} holds a int"):
+        model.fit(TEXTS, TAGS)

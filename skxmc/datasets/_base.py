@@ -1,7 +1,10 @@
 """Where data sets lie on disk."""
 
+import gzip
 import os
 import uuid
+import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,18 @@ def write_atomically(path, content):
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_gzip(path):
+    """Raise ValueError where a compressed file that is read is damaged."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as err:
+        raise ValueError(
+            f"{path} is damaged or incomplete ({err}); get it anew, or leave out .gz "
+            "if it is not compressed."
+        ) from err
 
 
 def index_dtype(*sizes):

@@ -117,12 +117,12 @@ def load_mapped(folder):
     """
     folder = Path(folder)
     shape = _read_shape(folder / META)
-    data, indices, indptr = (
-        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("data", "indices", "indptr")
-    )
+    data, indices, indptr = arrays = [
+        _map_array(folder / f"{name}.npy") for name in ("data", "indices", "indptr")
+    ]
     fits = (
-        data.ndim == indices.ndim == indptr.ndim == 1
+        min(shape) >= 0
+        and data.ndim == indices.ndim == indptr.ndim == 1
         and indices.dtype == indptr.dtype
         and indices.dtype in (np.int32, np.int64)
         and data.dtype.kind in "biuf"
@@ -132,9 +132,9 @@ def load_mapped(folder):
     )
     if not fits:
         raise ValueError(
-            f"The files of {folder} do not fit together: {len(data)} values, "
-            f"{len(indices)} columns, {len(indptr)} row ends, for the shape {shape}; "
-            "write the folder anew by write_mapped."
+            f"The files of {folder} do not fit together: values, columns and row ends "
+            f"of the shapes {[a.shape for a in arrays]}, for the shape {shape}; write "
+            "the folder anew by write_mapped."
         )
     return MappedCSR((data, indices, indptr), shape=shape)
 
@@ -194,6 +194,15 @@ def convert_xmc_text(path, folder, *, block_rows=4096):
             X.append(X_block)
             Y.append(Y_block)
     return load_mapped(Path(folder, "X")), load_mapped(Path(folder, "Y"))
+
+
+def _map_array(path):
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (EOFError, ValueError) as err:
+        raise ValueError(
+            f"{path} is damaged ({err}); write the folder anew by write_mapped."
+        ) from err
 
 
 def _read_shape(path):

@@ -51,6 +51,8 @@ class MatrixWriter:
     def __init__(self, folder, dtype=None):
         self.folder = folder
         self.dtype: Any = None if dtype is None else np.dtype(dtype)
+        if self.dtype is not None and self.dtype.kind not in "biuf":
+            raise ValueError(f"dtype={dtype!r} is none of real numbers; pass one.")
         self.n_rows, self.n_columns, self.n_stored = 0, None, 0
         self.files = {}
 
@@ -104,7 +106,11 @@ class MatrixWriter:
                 f"but those before have {self.n_columns}; give all the same number."
             )
         check_structure(block, "A block")
-        block = block.copy()
+        if self.dtype is None:
+            self.dtype = block.dtype
+        # Small integers could wrap where duplicates are summed.
+        wide = np.int64 if block.dtype.kind == "i" else block.dtype
+        block = block.astype(wide) if block.dtype != wide else block.copy()
         block.sum_duplicates()
         block.data = self._cast(block.data)
         block.eliminate_zeros()
@@ -112,8 +118,6 @@ class MatrixWriter:
 
     def _cast(self, values):
         """Return values in the type of the file, or raise ValueError."""
-        if self.dtype is None:
-            self.dtype = values.dtype
         with np.errstate(over="ignore", invalid="ignore"):
             cast = values.astype(self.dtype)
         # Of floats, digits may be lost; what counts is that no value is.

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import gen_batches
 
-from skxmc.datasets._base import check_binary, index_dtype
+from skxmc.datasets._base import check_binary, index_dtype, whole_gzip
 
 _BATCH_ROWS = 4096  # rows turned into text at a time
 
@@ -51,7 +50,8 @@ def load_xmc_text(path, *, dtype=np.float32):
     ValueError
         If `dtype` is not supported, the header is not three counts, the number of rows
         differs from the header's, a token is malformed, or an index is repeated in a
-        row or outside the matrix. The message has the file and the line.
+        row or outside the matrix; the message has the file and the line. Or if a
+        compressed file is damaged.
 
     See Also
     --------
@@ -81,7 +81,7 @@ def read_blocks(path, dtype, block_rows):
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"`dtype` must be float32 or float64, got {dtype}.")
-    with _open(path, "r") as lines:
+    with whole_gzip(path), _open(path, "r") as lines:
         header = _parse_header(lines.readline(), path)
         block = _Block(header, dtype, 0)
         for line in lines:
@@ -171,6 +171,11 @@ def dump_xmc_text(X, Y, path):
     '2 2 2\n0,1 1:0.5\n1\n'
     """
     X, Y = _canonical_csr(X), _canonical_csr(Y)
+    for name, matrix in (("X", X), ("Y", Y)):
+        if matrix.ndim != 2:
+            raise ValueError(
+                f"{name} has the shape {matrix.shape}; pass one of two dimensions."
+            )
     if X.shape[0] != Y.shape[0]:
         raise ValueError(
             f"X has {X.shape[0]} rows, but Y has {Y.shape[0]}; pass one row of labels "
@@ -179,7 +184,8 @@ def dump_xmc_text(X, Y, path):
     check_binary(Y, "Y")
     with _open(path, "w") as file:
         file.write(b"%d %d %d\n" % (*X.shape, Y.shape[1]))
-        for rows in gen_batches(X.shape[0], _BATCH_ROWS):
+        for start in range(0, X.shape[0], _BATCH_ROWS):
+            rows = slice(start, start + _BATCH_ROWS)
             file.write(_format_rows(X[rows], Y[rows]).encode("ascii"))
 
 

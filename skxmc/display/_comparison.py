@@ -54,6 +54,7 @@ class ComparisonDisplay:
     """
 
     def __init__(self, scores, columns):
+        _check_not_empty(scores, columns)
         self.scores = {name: np.asarray(values) for name, values in scores.items()}
         self.columns = list(columns)
 

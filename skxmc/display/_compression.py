@@ -104,12 +104,19 @@ class CompressionDisplay:
 
         Raises
         ------
+        TypeError
+            If the model has no method `compress`.
         ValueError
             If the model is compressed already, a storage is unknown, or there are fewer
             than `k` labels.
         """
         require_matplotlib(cls)
         model, X = innermost(estimator, X)
+        if not hasattr(model, "compress"):
+            raise TypeError(
+                f"{type(model).__name__} has no compress; pass an estimator that has, "
+                "such as the classifier_ of an XMCTextClassifier, with its vectors."
+            )
         models = {"float32": model}
         models |= {storage: model.compress(storage) for storage in storages}
         name = type(estimator).__name__ if name is None else name

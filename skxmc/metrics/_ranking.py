@@ -59,6 +59,11 @@ def rank_scores(y_score, shape, k):
         Their scores; those that came with a ranking as they were given.
     """
     if isinstance(y_score, tuple):
+        if len(y_score) != 2:
+            raise ValueError(
+                f"y_score is a tuple of {len(y_score)}; pass (indices, scores), as "
+                "predict_topk returns, or an array."
+            )
         return _check_ranking(y_score[0], shape, k), y_score[1]
     if sp.issparse(y_score):
         _check_shape(y_score, shape)
