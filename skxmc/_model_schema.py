@@ -1,18 +1,20 @@
 """The table of what model files may hold: classes, and what their attributes are.
 
 Networks are in `skxmc._nn._stored_modules`; the fitted attributes of an estimator are
-in its `_stored_fields`. A change there or here is a change of the format: raise
-`FORMAT_VERSION`, and let `load` go on reading the files in ``tests/golden``.
+in its `_stored_fields`. `load` has to go on reading the files in ``tests/golden``: a
+new attribute may be missing ("name?"), and a new parameter goes into `_ADDED` with what
+stands for it; any other change raises `FORMAT_VERSION`.
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from skxmc._balance import Balance
 from skxmc._dual_ranking import Dial, DualRanker
 from skxmc._label_features import LabelDescriptions
-from skxmc._model_kinds import attributes, register, restore_vars
+from skxmc._model_kinds import attributes, no_sizes, register, restore_vars
 from skxmc._neighbor_votes import NeighborVotes
 from skxmc._neighbors import (
     KeyClusters,
@@ -201,127 +203,121 @@ def register_estimator(cls, fields):
     )
 
 
-def register_all():
-    """Let all that estimators are made of be stored."""
-    register_modules()
-    register(TargetForm, {"kind": "str", "dtype": "dtype", "classes": "any[n_labels]"})
-    register(
-        Balance,
-        {
-            "scale": "float32[n_features]",
-            "mean": "float32[n_features] | none",
-            "norm": "float",
-            "columns?": "int64[n_columns] | none",
-        },
-        get=attributes("scale", "mean", "norm", "columns"),
-        restore=_restore_balance,
-    )
-    register(
-        StoredRows,
-        {
-            "shape": "tuple int",
-            "data": "int8/float16[n_rows, n_rounded] | uint8[n_rows, n_pairs]",
-            "exact": "float32[n_rows, n_exact]",
-            "scales": "float32[n_rows] | float32/float16[n_rows, n_blocks] | none",
-        },
-        restore=_restore_rows,
-    )
-    register(
-        NeighborIndex,
-        {
-            "similarity": "str",
-            "kind": "str",
-            "keys": "float32[n_keys, n_dims] | StoredRows[n_keys, n_dims]",
-            "max_norm": "float",
-            "recall_": "float",
-            "index": "none",
-            "effort": "int | none",
-            "clusters?": "KeyClusters | none",
-        },
-        get=_index_state,
-        restore=_restore_index,
-    )
-    register(
-        KeyClusters,
-        {
-            "centroids": "float32[n_clusters, n_dims]",
-            "starts": "int32[n_ends]",
-            "numbers": "int32[n_keys]",
-            "n_searched": "int",
-            "recall": "float",
-        },
-        restore=_restore_clusters,
-    )
-    columns = "list csc[n_rows, n_columns]"
-    register(SparseNeighborIndex, {"shards": f"{columns} | list StoredColumns"})
-    register(
-        StoredColumns,
-        {
-            "shape": "tuple int",
-            "indptr": "int32/int64[n_ends]",
-            "indices": "uint16[n_entries]",
-            "scale": "float",
-            "data": "int8/float16[n_entries]",
-        },
-        restore=_restore_columns,
-    )
-    register(
-        LabelStore,
-        {
-            "sets": "csr[n_sets, n_labels]",
-            "rows": "int32[n_rows]",
-            "set_of_row": "int32[n_rows]",
-            "key_rows": "int32[n_keys]",
-            "set_of_key": "int32[n_keys]",
-            "count_of_key": "int32[n_keys]",
-            "by_frequency": "int32[n_labels]",
-        },
-        restore=_restore_store,
-    )
-    register(NeighborVotes, {"store": "LabelStore", "index": "NeighborIndex"})
-    register(
-        LabelClassifiers,
-        {
-            "weights": "csr[n_labels, n_columns]",
-            "bias": "float32[n_labels]",
-            "scales": "float32[n_labels] | none",
-        },
-        restore=_restore_classifiers,
-        sizes=_weight_sizes,
-    )
-    register(
-        Dial,
-        {
-            "encoder_weight": "float | int",
-            "popularity": "float | int",
-            "neighbor_weight?": "float",
-        },
-        get=Dial._asdict,
-        restore=_from_dict,
-    )
-    features = "csr[n_labels, n_columns]"
-    register(
-        LabelDescriptions,
-        {"features": features, "own": f"{features} | none"},
-        get=LabelDescriptions._asdict,
-        restore=_from_dict,
-    )
-    register(
-        DualRanker,
-        {
-            "embedding_size": "int",
-            "scale": "float",
-            "is_exclusive": "bool",
-            "kind": "str",
-            "outputs": "float32[n_sample, n_outputs] | StoredRows[n_sample, n_outputs]",
-            "truth": "csr[n_sample, n_labels]",
-            "by_frequency": "int32/int64[n_labels]",
-            "index": "NeighborIndex",
-            "calibrated": "tuple Dial/tuple",
-            "votes?": "NeighborVotes | none",
-            "sample_votes?": "csr[n_sample, n_labels] | none",
-        },
-    )
+_FIELDS: dict[type, dict] = {
+    TargetForm: {
+        "kind": "str",
+        "dtype": "dtype",
+        "classes": "any[n_labels]",
+    },
+    Balance: {
+        "scale": "float32[n_features]",
+        "mean": "float32[n_features] | none",
+        "norm": "float",
+        "columns?": "int64[n_columns] | none",
+    },
+    StoredRows: {
+        "shape": "tuple int",
+        "data": "int8/float16[n_rows, n_rounded] | uint8[n_rows, n_pairs]",
+        "exact": "float32[n_rows, n_exact]",
+        "scales": "float32[n_rows] | float32/float16[n_rows, n_blocks] | none",
+    },
+    NeighborIndex: {
+        "similarity": "str",
+        "kind": "str",
+        "keys": "float32[n_keys, n_dims] | StoredRows[n_keys, n_dims]",
+        "max_norm": "float",
+        "recall_": "float",
+        "index": "none",
+        "effort": "int | none",
+        "clusters?": "KeyClusters | none",
+    },
+    KeyClusters: {
+        "centroids": "float32[n_clusters, n_dims]",
+        "starts": "int32[n_ends]",
+        "numbers": "int32[n_keys]",
+        "n_searched": "int",
+        "recall": "float",
+    },
+    SparseNeighborIndex: {
+        "shards": "list csc[n_rows, n_columns] | list StoredColumns",
+    },
+    StoredColumns: {
+        "shape": "tuple int",
+        "indptr": "int32/int64[n_ends]",
+        "indices": "uint16[n_entries]",
+        "scale": "float",
+        "data": "int8/float16[n_entries]",
+    },
+    LabelStore: {
+        "sets": "csr[n_sets, n_labels]",
+        "rows": "int32[n_rows]",
+        "set_of_row": "int32[n_rows]",
+        "key_rows": "int32[n_keys]",
+        "set_of_key": "int32[n_keys]",
+        "count_of_key": "int32[n_keys]",
+        "by_frequency": "int32[n_labels]",
+    },
+    NeighborVotes: {
+        "store": "LabelStore",
+        "index": "NeighborIndex",
+    },
+    LabelClassifiers: {
+        "weights": "csr[n_labels, n_columns]",
+        "bias": "float32[n_labels]",
+        "scales": "float32[n_labels] | none",
+    },
+    Dial: {
+        "encoder_weight": "float | int",
+        "popularity": "float | int",
+        "neighbor_weight?": "float",
+    },
+    LabelDescriptions: {
+        "features": "csr[n_labels, n_columns]",
+        "own": "csr[n_labels, n_columns] | none",
+    },
+    DualRanker: {
+        "embedding_size": "int",
+        "scale": "float",
+        "is_exclusive": "bool",
+        "kind": "str",
+        "outputs": "float32[n_sample, n_outputs] | StoredRows[n_sample, n_outputs]",
+        "truth": "csr[n_sample, n_labels]",
+        "by_frequency": "int32/int64[n_labels]",
+        "index": "NeighborIndex",
+        "calibrated": "tuple Dial/tuple",
+        "votes?": "NeighborVotes | none",
+        "sample_votes?": "csr[n_sample, n_labels] | none",
+    },
+}
+# Where attributes are not all of `vars`, where they are checked further, and where they
+# tell sizes that hold for the whole model.
+_GET: dict[type, Any] = {
+    Balance: attributes("scale", "mean", "norm", "columns"),
+    NeighborIndex: _index_state,
+    Dial: Dial._asdict,
+    LabelDescriptions: LabelDescriptions._asdict,
+}
+_RESTORE: dict[type, Any] = {
+    Balance: _restore_balance,
+    StoredRows: _restore_rows,
+    NeighborIndex: _restore_index,
+    KeyClusters: _restore_clusters,
+    StoredColumns: _restore_columns,
+    LabelStore: _restore_store,
+    LabelClassifiers: _restore_classifiers,
+    Dial: _from_dict,
+    LabelDescriptions: _from_dict,
+}
+_SIZES: dict[type, Any] = {
+    LabelClassifiers: _weight_sizes,
+}
 
-
-register_all()
+register_modules()
+for _cls, _fields in _FIELDS.items():
+    register(
+        _cls,
+        _fields,
+        get=_GET.get(_cls, vars),
+        restore=_RESTORE.get(_cls, restore_vars),
+        sizes=_SIZES.get(_cls, no_sizes),
+    )
