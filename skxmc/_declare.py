@@ -111,7 +111,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         and then the rows of X are not kept.
     index : {"auto", "exact", "ivf", "hnsw"}, default="auto"
         How neighbours are searched: exactly, or by an approximate index of faiss.
-        "auto" is exact up to 16 384 keys, and with more searches their clusters if that
+        "auto" is exact up to 65 536 keys, and with more searches their clusters if that
         finds 95 of 100; if not, it is exact up to 500 000, "ivf" above.
     dropout : float, default=0.5
         Probability of dropping a hidden unit in training.

@@ -204,7 +204,7 @@ class MultiHeadEncodingClassifier(
       logits are raised to stand for those that are not.
 
     The vote v for a label is the weighted share of the 50 training rows nearest to x
-    that have it (of those with labels; approximately, of more than 16 384), by the
+    that have it (of those with labels; approximately, of more than 65 536), by the
     cosine of the first `n_components` linear features, to the power 24. ``log-odds(p) +
     neighbor_weight * (v - p)`` stands for the log-odds of p: what neighbours have as
     often as the heads expect stays where it is. Of 1-D y, probabilities are then scaled

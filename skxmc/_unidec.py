@@ -115,7 +115,7 @@ class UniDECClassifier(
     index : {"auto", "exact", "ivf", "hnsw"}, default="auto"
         How labels and training rows are searched: exactly, or by an approximate index
         of faiss. "auto" is exact up to 500 000 of them, "ivf" above, but searches the
-        clusters of more than 16 384 rows if that finds 95 of 100.
+        clusters of more than 65 536 rows if that finds 95 of 100.
     embedding_size : int, default=256
         Length of the embeddings of rows and labels.
     n_components : int, default=256

@@ -23,10 +23,10 @@ from skxmc._stored import StoredRows
 pytestmark = pytest.mark.skipif(
     not products_are_steady(), reason="all keys are searched on this machine"
 )
-K = 7
+K, N_KEYS, N_CLUSTERS = 7, 2500, 100  # twice the root of it
 
 
-def unit_keys(n=2500, seed=0):
+def unit_keys(n=N_KEYS, seed=0):
     return normalize_rows(clustered(n, 16, seed))
 
 
@@ -48,7 +48,7 @@ def test_keys_are_put_in_the_order_of_their_clusters(parts):
     keys, clusters, moved, _ = parts
     assert sorted(clusters.numbers) == [*range(len(keys))]
     assert np.array_equal(moved, keys[clusters.numbers])
-    assert len(clusters.centroids) == 50  # the root of 2500
+    assert len(clusters.centroids) == N_CLUSTERS
     for number, (start, stop) in enumerate(
         zip(clusters.starts[:-1], clusters.starts[1:], strict=True)
     ):
@@ -61,10 +61,10 @@ def test_search_ranks_the_keys_of_the_nearest_clusters(parts):
     keys, clusters, moved, queries = parts
     indices, similarities = clusters.search(queries, moved, K)
     assert indices.dtype == np.intp
-    near = np.argsort(-(queries @ clusters.centroids.T), axis=1)[:, :8]
-    assert clusters.n_searched == 8
+    near = np.argsort(-(queries @ clusters.centroids.T), axis=1)[:, :16]
+    assert clusters.n_searched == 16
     products = queries @ keys.T
-    owner = np.repeat(np.arange(50), np.diff(clusters.starts))
+    owner = np.repeat(np.arange(N_CLUSTERS), np.diff(clusters.starts))
     cluster_of = np.empty(len(keys), dtype=int)
     cluster_of[clusters.numbers] = owner
     for row, found in enumerate(indices):
@@ -98,7 +98,7 @@ def test_a_query_is_answered_alike_among_any_others(parts, storage):
 
 def test_fewer_keys_than_wanted_are_filled_up(parts):
     _, clusters, moved, queries = parts
-    n_most = np.sort(np.diff(clusters.starts))[-8:].sum() + 5
+    n_most = np.sort(np.diff(clusters.starts))[-16:].sum() + 5
     indices, similarities = clusters.search(queries, moved, n_most)
     n_found = (indices >= 0).sum(axis=1)
     assert (n_found < n_most).all()
@@ -109,14 +109,14 @@ def test_fewer_keys_than_wanted_are_filled_up(parts):
 
 def test_keys_without_clusters_stay_as_they_are():
     rng = np.random.default_rng(0)
-    keys = normalize_rows(rng.standard_normal((2500, 64)).astype(np.float32))
+    keys = normalize_rows(rng.standard_normal((N_KEYS, 64)).astype(np.float32))
     before = keys.copy()
     assert cluster_keys(keys, keys[::9], K) is None
     assert np.array_equal(keys, before)
 
 
 def test_zero_keys_and_equal_keys_are_found():
-    keys = np.repeat(unit_keys(400), 3, axis=0)
+    keys = np.repeat(unit_keys(500), 3, axis=0)
     keys[:30] = 0
     moved = keys.copy()
     clusters = cluster_keys(moved, keys[::10], 3)
@@ -206,10 +206,10 @@ class TestModel:
     "change",
     [
         {"n_searched": 0},
-        {"n_searched": 51},
-        {"numbers": np.zeros(2500, dtype=np.int32)},
-        {"numbers": np.arange(1, 2501, dtype=np.int32)},
-        {"starts": np.zeros(51, dtype=np.int32)},
+        {"n_searched": N_CLUSTERS + 1},
+        {"numbers": np.zeros(N_KEYS, dtype=np.int32)},
+        {"numbers": np.arange(1, N_KEYS + 1, dtype=np.int32)},
+        {"starts": np.zeros(N_CLUSTERS + 1, dtype=np.int32)},
     ],
 )
 def test_a_file_of_other_clusters_is_refused(parts, change):

@@ -11,7 +11,7 @@ from skxmc._nn import grouped_products, products_are_steady, steady_products
 from skxmc._topk import topk_dense
 
 # Clusters that are searched at least, and the share of the nearest keys to be found.
-_LEAST_SEARCHED, _RECALL_GOAL = 8, 0.95
+_LEAST_SEARCHED, _RECALL_GOAL = 16, 0.95
 # Times the wanted keys that these have to hold, if their clusters are of mean size.
 _LEAST_KEYS = 8
 # Rounds of k-means, and the keys that it sees of each cluster: with more of them hardly
@@ -39,7 +39,7 @@ def cluster_keys(keys, queries, n_neighbors):
     """
     if not products_are_steady():
         return None
-    centroids = _means(keys, int(np.sqrt(len(keys))))
+    centroids = _means(keys, int(2 * np.sqrt(len(keys))))
     nearest = _nearest(keys, centroids)
     wanted = nearest[search_exact(queries, keys, n_neighbors)[0]]
     near = np.argsort(-steady_products(queries, centroids), axis=1, kind="stable")
@@ -67,7 +67,7 @@ class KeyClusters:
     Parameters
     ----------
     centroids : ndarray of shape (n_clusters, n_components), float32
-        Directions of the means of sqrt(n_keys) clusters.
+        Directions of the means of 2 sqrt(n_keys) clusters.
     starts : ndarray of shape (n_clusters + 1,), int32
         Where each cluster begins among the keys.
     numbers : ndarray of shape (n_keys,), int32

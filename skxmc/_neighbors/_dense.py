@@ -18,9 +18,9 @@ from skxmc._neighbors._exact import (
 from skxmc._nn import keys_on, panels_of, products_are_steady
 from skxmc._stored import StoredRows
 
-# Above so many keys, "auto" searches approximately. By cosine, clusters are as fast as
-# all keys from about so many on.
-_MAX_EXACT_KEYS, _MAX_EXACT_COSINES = 500_000, 16_384
+# Above so many keys, "auto" searches approximately. By cosine, clusters take half the
+# time from about so many on.
+_MAX_EXACT_KEYS, _MAX_EXACT_COSINES = 500_000, 65_536
 _N_RECALL_QUERIES = 256
 # So many searches for one query take the time that `KeyPanels` take to be made.
 _SINGLE_QUERIES = 32
@@ -39,7 +39,7 @@ class NeighborIndex:
         "exact" is a blocked matrix product. "ivf" (clusters) and "hnsw" (graph) are
         faiss's approximate indexes, with the search effort doubled until the recall
         goal of 0.95 is met. "auto" is exact up to 500 000 keys, "ivf" above, but for
-        "cosine" and more than 16 384 keys `KeyClusters` are searched if they do.
+        "cosine" and more than 65 536 keys `KeyClusters` are searched if they do.
     n_neighbors : int
         For how many neighbours to tune and measure an approximate index.
     queries : ndarray of shape (n_queries, n_components) or None
