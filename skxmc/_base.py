@@ -48,10 +48,13 @@ class BaseXMCClassifier(
     y are read is in `CheckedData`.
 
     A subclass adds its parameters and three hooks: `_fit_model`, `_rank` and
-    `_memory_of`; and, to be stored in model files, `_stored_fields`.
+    `_memory_of`; and, to be stored in model files, `_stored_fields`. It may also have
+    `_score_label`, and `_score_directions` for `compress(n_components=...)`.
     """
 
     _ranks_on_cpu = False  # most of `_rank`, wherever the network is
+    # What `max_epochs=None` stands for: as many as make so many steps, and no fewer.
+    _least_epochs, _least_steps = 1, 1
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like"],
