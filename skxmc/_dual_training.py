@@ -68,10 +68,9 @@ def refresh_picks(
         )
     if n_negatives:
         labels = embed(label_features)
-        with _nn.all_blas_threads():
-            data.hard_negatives = find_hard_negatives(
-                vectors, labels, data.Y, n_negatives, kind, device
-            )
+        data.hard_negatives = find_hard_negatives(
+            vectors, labels, data.Y, n_negatives, kind, device
+        )
 
 
 def start_labels(tower, label_features, device):

@@ -4,12 +4,15 @@ import numpy as np
 
 from skxmc._blocks import searched_rows
 from skxmc._neighbors import NeighborIndex
+from skxmc._nn import map_blocks
 from skxmc._pairs import holds_labels
 
 # Hard negatives kept for each one that a batch draws.
 _N_KNOWN = 4
 # A row's own labels are among those found. Of rows with many, some are lost for them.
 _MAX_POSITIVES = 64
+# Blocks of rows that are searched for at once, each of which takes tens of megabytes.
+_MOST_THREADS = 16
 
 
 def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind, device=None):
@@ -39,9 +42,14 @@ def find_hard_negatives(row_vectors, label_vectors, Y, n_negatives, kind, device
     miner = NegativesMiner(label_vectors, most, n_negatives, kind, device)
     negatives = np.empty((Y.shape[0], miner.n_kept), dtype=np.int32)
     size = searched_rows(device)
-    for start in range(0, Y.shape[0], size):
+
+    def search(start):
         block = slice(start, start + size)
         negatives[block] = miner.search(row_vectors[block], Y[block])
+
+    # Ranking takes as long as the products, which alone several threads would share.
+    starts = range(0, Y.shape[0], size)
+    map_blocks(search, starts, device, most_threads=_MOST_THREADS)
     return negatives
 
 

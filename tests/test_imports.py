@@ -135,7 +135,7 @@ ALLOWED = {
     "_neighbor_votes": {"_blocks", "_mapped", "_neighbors", "_nn", "_recovery"},
     "_features": {"_freed", "_linear_features", "_mapped", "_nn"},
     "_label_features": {"_centroids"},
-    "_mining": {"_blocks", "_neighbors", "_pairs"},
+    "_mining": {"_blocks", "_neighbors", "_nn", "_pairs"},
     "_linear_features": {
         "_blocks",
         "_compression",

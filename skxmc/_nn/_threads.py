@@ -152,9 +152,9 @@ def map_blocks(function, blocks, device, *, most_threads, mostly_on_cpu=False):
         Of a block.
     blocks : iterable
         Read as they are needed.
-    device : torch.device
-        Where the function computes. On a GPU it gets one block at a time, unless
-        `mostly_on_cpu`.
+    device : torch.device or None
+        Where the function computes; None for the CPU. On a GPU it gets one block at a
+        time, unless `mostly_on_cpu`.
     most_threads : int
         No more blocks than this at once: each takes memory.
     mostly_on_cpu : bool, default=False
@@ -166,7 +166,7 @@ def map_blocks(function, blocks, device, *, most_threads, mostly_on_cpu=False):
     results : list
         In the order of the blocks.
     """
-    is_on_cpu, done = device.type == "cpu", []
+    is_on_cpu, done = device is None or device.type == "cpu", []
     if not (is_on_cpu or mostly_on_cpu):
         return [function(block) for block in blocks]
     n_threads = 1 if openmp_is_broken() else min(n_available(), most_threads)
