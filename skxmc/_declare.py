@@ -96,7 +96,8 @@ class DECLAREClassifier(BaseXMCClassifier):
     decoder : {"blend", "neighbors", "linear"}, default="blend"
         Source of the scores: the neighbours' votes, the linear reconstruction of the
         labels from the code, or the votes mixed with the linear scores of the same
-        labels.
+        labels. Of 1-D y, "linear" shares the probability among the 100 best classes
+        by their positive scores.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
     classifier_weight : float, default=0.0
