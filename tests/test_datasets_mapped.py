@@ -186,6 +186,9 @@ def test_faults_of_the_text_are_named_by_line(tmp_path, text, message):
 
 
 def test_duplicates_of_small_integers_are_summed_whole(tmp_path):
+    twice = np.array([200, 200], dtype=np.uint8), [1, 1], [0, 2]
+    wide = write_mapped(tmp_path / "e", [sp.csr_array(twice, shape=(1, 2))], dtype=int)
+    assert wide[:].toarray().tolist() == [[0, 400]]
     parts = np.array([60, 60, 5], dtype=np.int8), ([0, 0, 1], [1, 1, 0])
     block = sp.coo_array(parts, shape=(2, 2)).tocsr()
     twice = sp.csr_array(

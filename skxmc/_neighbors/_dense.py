@@ -18,8 +18,8 @@ from skxmc._neighbors._exact import (
 from skxmc._nn import keys_on, panels_of, products_are_steady
 from skxmc._stored import StoredRows
 
-# Above so many keys, "auto" searches approximately. By cosine, clusters take half the
-# time from about so many on.
+# Above so many keys, "auto" searches approximately. By cosine, clusters save little
+# time with half as many.
 _MAX_EXACT_KEYS, _MAX_EXACT_COSINES = 500_000, 65_536
 _N_RECALL_QUERIES = 256
 # So many searches for one query take the time that `KeyPanels` take to be made.

@@ -108,9 +108,10 @@ class MatrixWriter:
         check_structure(block, "A block")
         if self.dtype is None:
             self.dtype = block.dtype
-        # Small integers could wrap where duplicates are summed.
-        wide = np.int64 if block.dtype.kind == "i" else block.dtype
-        block = block.astype(wide) if block.dtype != wide else block.copy()
+        is_small = block.dtype.kind in "iu" and block.dtype.itemsize < 8
+        if is_small and not block.has_canonical_format:
+            block = block.astype(np.int64)  # duplicates could wrap in the sum
+        block = block.copy()
         block.sum_duplicates()
         block.data = self._cast(block.data)
         block.eliminate_zeros()
