@@ -50,6 +50,11 @@ def row_blocks(X, size=BLOCK_ROWS):
         yield X[start : start + size]
 
 
+def rows_of(A):
+    """Return the row of each stored value of a CSR matrix."""
+    return np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
+
+
 def filled_up(n_rows, least=LEAST_ROWS):
     """Return how many rows a product is given, the last of them empty, for so many.
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._blocks import rows_of
 from skxmc._mapped import MappedCSR, csr_blocks, is_mapped
 
 # Members of a group of the cascade: about half as many as there are groups, but enough
@@ -115,7 +116,7 @@ def level_counts(Y, head_sizes):
 
 
 def _level_counts(Y, head_sizes):
-    rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
+    rows = rows_of(Y)
     counts = []
     for step, size in zip(
         strides(head_sizes), level_sizes(Y.shape[1], head_sizes), strict=True

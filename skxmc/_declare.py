@@ -17,7 +17,7 @@ from skxmc._base import (
     record_training,
     rest_of,
 )
-from skxmc._blocks import SelectedRows
+from skxmc._blocks import SelectedRows, rows_of
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._freed import return_freed_memory
 from skxmc._linear_map import fit_linear_map
@@ -37,12 +37,14 @@ from skxmc._recovery import (
     LabelStore,
     blend_linear,
     cap_multiplicities,
+    mix_chances,
     neighbor_weights,
     rank_votes,
     share_among_best,
     vote,
 )
-from skxmc._squared_hinge import HINGE_ALPHA, fits_in_memory
+from skxmc._shortlists import shortlist_labels, shortlisted
+from skxmc._squared_hinge import fits_in_memory
 from skxmc.metrics import precision_at_k
 
 # Cosines between rows are smaller than between codes, and tell less.
@@ -100,12 +102,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         by their positive scores.
     linear_weight : float, default=0.4
         Share of the linear scores in a blend.
-    classifier_weight : float, default=0.0
-        Share of the scores in a blend that each label's own linear classifier gives.
-        Classifiers find what codes leave out, most where labels are many and rows to
-        come are like those of training; 0.3 to 0.6 are good then. Above 0 they are
-        fitted for more labels than `n_components`, which takes most of the time, unless
-        X or y is mapped or planes part fewer than half of the rows from other labels.
+    classifier_weight : float, default=0.2
+        Share of each label's own linear classifier in a geometric mean with the blend.
+        Classifiers tell labels apart that codes confuse; 0.4 is better where rows to
+        come are like those of training. They are fitted where labels are more than
+        `n_components` and X and y in memory, and kept if those of half of the rows rank
+        labels of the other half better. 0 for none.
     input_weight : float, default=0.3
         Share of the votes that go to the rows of X most similar to the input itself,
         not to its code: they know rare labels that the codes leave out. 0 for none,
@@ -196,9 +198,11 @@ class DECLAREClassifier(BaseXMCClassifier):
     Z D^T||^2``. Weights sum to 1, so scores are estimates of probabilities. The
     classifier of label l has a score
     ``f(x) = x @ w + b`` for which ``sum_i max(0, 1 - t_i f(x_i)) ** 2 + alpha * s *
-    (||w||^2 + b^2)`` is near its least, with t 1 for rows that have l and -1 for
-    others, s the mean squared norm of the rows and alpha a sixth of `ridge_alpha`, or
-    0.5; its part of the blend is (f + 1) / 2, clipped to [0, 1].
+    (||w||^2 + b^2)`` is near its least, with t 1 for rows that have l, -1 for others of
+    whose 30 labels with most votes it is one, s the mean squared norm of the rows and
+    alpha a sixth of `ridge_alpha`, or 0.5. A score v becomes ``v ** (1 - c) * p ** c``
+    with c the `classifier_weight` and p = (f + 1) / 2, clipped to [0.01, 1], of the 30
+    labels with the highest v, and 0.01 of others.
 
     Of X and y that `skxmc.datasets.load_mapped` has opened, `fit` reads blocks of rows,
     and has in memory what the model holds of each: a code, the labels, and with
@@ -281,7 +285,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         sharpening=24.0,
         decoder="blend",
         linear_weight=0.4,
-        classifier_weight=0.0,
+        classifier_weight=0.2,
         input_weight=0.3,
         index="auto",
         dropout=0.5,
@@ -355,10 +359,16 @@ class DECLAREClassifier(BaseXMCClassifier):
         encoder = self._finished_encoder(module, X, device)
         # Rows with the same labels have the same exact code: one key stands for all.
         store = LabelStore(Y, key_per_set=self.keys == "exact")
-        keys = codes[store.key_rows] if self.keys == "exact" else None
+        exact = codes[store.key_rows] if self.keys == "exact" else None
         del codes  # as large as the keys that take their place
+        predicted = classifiers = None
+        wants_classifiers = self._wants_classifiers(X, Y)
+        if exact is None or wants_classifiers:
+            predicted = encoder(SelectedRows(X, store.rows))
+        if wants_classifiers:
+            classifiers = self._fit_classifiers(X, Y, store, predicted, held_out)
         index = NeighborIndex(
-            encoder(SelectedRows(X, store.key_rows)) if keys is None else keys,
+            predicted if exact is None else exact,
             similarity=self.similarity,
             kind=self.index,
             n_neighbors=self.n_neighbors,
@@ -377,7 +387,7 @@ class DECLAREClassifier(BaseXMCClassifier):
             "_store": store,
             "_index": index,
             "_input_index": input_index,
-            "_classifiers": self._fit_classifiers(X, Y, held_out),
+            "_classifiers": classifiers,
         }
 
     def _goes_on(self):
@@ -441,19 +451,27 @@ class DECLAREClassifier(BaseXMCClassifier):
         """Of linear maps beside the network's, which may have none."""
         return self.ridge_alpha or 3.0
 
-    def _wants_classifiers(self, n_labels):
+    def _wants_classifiers(self, X, Y):
+        """Whether classifiers are to be fitted."""
+        return self._lacks_labels(Y.shape[1]) and fits_in_memory(X, Y)
+
+    def _lacks_labels(self, n_labels):
         """Whether classifiers are wanted, and codes leave labels out."""
         return self._blends_classifiers() and n_labels > self.n_components
 
     def _blends_classifiers(self):
         return self.decoder == "blend" and self.classifier_weight > 0
 
-    def _fit_classifiers(self, X, Y, held_out):
-        """Fit a classifier for each label, or None."""
-        if not self._wants_classifiers(Y.shape[1]) or not fits_in_memory(X, Y):
-            return None
-        rows, labels = rest_of(held_out, X, Y)
-        return fit_classifiers(rows, labels, HINGE_ALPHA * self._penalty)
+    def _fit_classifiers(self, X, Y, store, codes, held_out):
+        """Fit a classifier for each label, or None, given codes of the rows stored."""
+        shortlists = shortlist_labels(
+            codes, store, n_neighbors=self.n_neighbors, sharpening=self.sharpening
+        )
+        is_seen = ~np.isin(store.rows, held_out)
+        rows = store.rows[is_seen]
+        if len(rows) < X.shape[0]:
+            X, Y, shortlists = X[rows], Y[rows], shortlists[is_seen]
+        return fit_classifiers(X, Y, shortlists, self._penalty)
 
     def _memory_of(self, size):
         n, d, n_labels = size.n_samples, size.n_features, size.n_labels
@@ -470,7 +488,7 @@ class DECLAREClassifier(BaseXMCClassifier):
         rows = size.x_bytes if self.input_weight else 0
         model = network + decoder + rows + vote_bytes(size, self.index, c)
         classifiers, fitting = 0, 0
-        if self._wants_classifiers(n_labels):
+        if self._lacks_labels(n_labels):
             classifiers, fitting = classifiers_bytes(size)
         peak = max(
             coding,
@@ -515,22 +533,26 @@ class DECLAREClassifier(BaseXMCClassifier):
         return scores
 
     def _blend(self, X, codes):
+        """Return the votes, mixed with linear scores and classifiers if wanted."""
+        scores = self._blend_linear(X, codes)
+        if self._classifies():
+            f = np.full(scores.nnz, -1, dtype=np.float32)
+            rows, listed = rows_of(scores), shortlisted(scores)
+            pairs = rows[listed], scores.indices[listed]
+            f[listed] = self._classifiers.score_pairs(X, *pairs)
+            scores.data = mix_chances(scores.data, f, self.classifier_weight)
+        return scores
+
+    def _blend_linear(self, X, codes):
         """Return the votes, mixed with linear scores if wanted."""
         votes = self._count_votes(X, codes)
         if self.decoder != "blend":
             return votes
         score_pairs = partial(self._label_index.score_pairs, codes)
-        scores = blend_linear(votes, score_pairs, self.linear_weight)
-        if not self._classifies():
-            return scores
-        return blend_linear(scores, partial(self._classify, X), self.classifier_weight)
+        return blend_linear(votes, score_pairs, self.linear_weight)
 
     def _classifies(self):
         return self._classifiers is not None and self._blends_classifiers()
-
-    def _classify(self, X, rows, labels):
-        """Score pairs by the labels' classifiers: 1 and 0 at the margins."""
-        return (self._classifiers.score_pairs(X, rows, labels) + 1) / 2
 
     def _count_votes(self, X, codes):
         """Return the votes of the neighbours of the codes, and of those of the rows."""
@@ -581,8 +603,11 @@ class DECLAREClassifier(BaseXMCClassifier):
         voters = np.flatnonzero(weights)
         weights = weights[voters]
         factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
-        if self._classifies():
-            factor *= 1 - self.classifier_weight
+        if self._classifies():  # which raise or lower all parts of a score alike
+            before, after = (
+                find(x, codes)[0, label] for find in (self._blend_linear, self._blend)
+            )
+            factor *= after / before if before else 0.0
         if self._form.is_single_label:
             factor /= self._blend(x, codes).sum() or 1.0
         carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0

@@ -1,5 +1,6 @@
 """Squared hinge losses of several labels, each of rows of its own, side by side."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ N_STACKED = 2**19
 _MAX_STEPS, _MAX_HALVINGS = 8, 5
 # The residual of a step's equations shrinks so far, by conjugate gradients.
 _INNER_TOL, _MAX_INNER = 0.1, 10
+# Numbers are told apart by marking those below so many, else by sorting.
+MOST_MARKED = 2**23
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -68,37 +71,40 @@ def stack_rows(X, chosen, truth):
     Returns
     -------
     problem : SideBySide
-    columns : list of ndarray of int
+    columns : ndarray of shape (n_columns,), int
         The features that the columns of each label are; n_features for its bias.
     """
-    n_rows = [*map(len, chosen)]
+    n_labels, n_features = len(chosen), X.shape[1]
+    n_rows = np.array([*map(len, chosen)])
     stacked = X[np.concatenate(chosen)]
-    lengths, ends = np.diff(stacked.indptr), stacked.indptr[1:]
-    borders = stacked.indptr[np.append(0, np.cumsum(n_rows))]
-    columns, n_before = [], 0
-    is_there = np.zeros(X.shape[1] + 1, dtype=bool)
-    for span in map(slice, borders[:-1], borders[1:]):
-        own = stacked.indices[span]
-        is_there[:] = False
-        is_there[own] = is_there[-1] = True
-        places = np.cumsum(is_there, dtype=np.int32)
-        places += np.int32(n_before - 1)
-        stacked.indices[span] = places[own]
-        columns.append(np.flatnonzero(is_there))
-        n_before += len(columns[-1])
-    n_columns = [*map(len, columns)]
-    last = np.repeat(np.cumsum(n_columns, dtype=np.int32) - 1, n_rows)
-    indptr = np.append(0, np.cumsum(lengths + 1)).astype(np.int32)
-    rows = sp.csr_array(
-        (
-            np.insert(stacked.data, ends, 1),
-            np.insert(stacked.indices, ends, last),
-            indptr,
-        ),
-        shape=(len(ends), n_before),
+    ends = stacked.indptr[1:]
+    of_row = np.repeat(np.arange(n_labels, dtype=np.int32), n_rows)
+    of_value = np.repeat(of_row, np.diff(stacked.indptr))
+    cells = stacked.indices + of_value * np.int64(n_features)
+    own, places = _distinct(cells, n_labels * n_features)
+    n_own = np.bincount(own // n_features, minlength=n_labels)
+    last = np.cumsum(n_own + 1, dtype=np.int32) - 1  # the biases
+    parts = (
+        np.insert(stacked.data, ends, 1),
+        np.insert(places + of_value, ends, last[of_row]),  # a bias a label before
+        np.arange(len(ends) + 1, dtype=np.int32) + stacked.indptr,
     )
+    rows = sp.csr_array(parts, shape=(len(ends), int(last[-1]) + 1))
     signs = np.where(np.concatenate(truth), np.float32(1), np.float32(-1))
-    return SideBySide(rows, signs, np.array(n_rows), np.array(n_columns)), columns
+    columns = np.insert(own % n_features, np.cumsum(n_own), n_features)
+    return SideBySide(rows, signs, n_rows, n_own + 1), columns
+
+
+def _distinct(numbers, limit):
+    """Return the distinct numbers below a limit, in order, and which each one is."""
+    if limit > MOST_MARKED:
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return distinct, places.astype(np.int32)
+    is_there = np.zeros(limit, dtype=bool)
+    is_there[numbers] = True
+    distinct, places = np.flatnonzero(is_there), np.empty(limit, dtype=np.int32)
+    places[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, places[numbers]
 
 
 def solve_labels(X, truth, chosen, start, alpha, tol):
@@ -125,20 +131,16 @@ def solve_labels(X, truth, chosen, start, alpha, tol):
     """
     weights, n_found = np.zeros(start.shape, dtype=np.float32), 0
     has_label = np.zeros(X.shape[0], dtype=bool)
-    for labels in _groups(X, chosen):
-        rows = [chosen[label] for label in labels]
-        is_true = []
+    for span in spans_side_by_side(X, np.array([*map(len, chosen)])):
+        labels, rows, is_true = range(*span.indices(len(chosen))), chosen[span], []
         for label, some in zip(labels, rows, strict=True):
             has_label[true_rows(truth, label)] = True
             is_true.append(has_label[some])
             has_label[true_rows(truth, label)] = False
         problem, columns = stack_rows(X, rows, is_true)
-        pairs = [*zip(columns, labels, strict=True)]
-        w = np.concatenate([start[own, label] for own, label in pairs])
-        w, f = minimise(problem, w, alpha, tol)
-        parts = np.split(w, np.cumsum(problem.n_columns)[:-1])
-        for (own, label), part in zip(pairs, parts, strict=True):
-            weights[own, label] = part
+        of_column = np.repeat(np.asarray(labels), problem.n_columns)
+        w, f = minimise(problem, start[columns, of_column], alpha, tol)
+        weights[columns, of_column] = w
         n_found += np.sum((problem.truth > 0) & (f > 0))
     return weights, n_found
 
@@ -171,19 +173,19 @@ def true_rows(truth, label):
     return truth.indices[truth.indptr[label] : truth.indptr[label + 1]]
 
 
-def _groups(X, chosen):
-    """Yield labels, as lists of numbers, to be solved for side by side."""
-    per_row = X.nnz / X.shape[0] + 1
-    group: list[int] = []
-    size = 0.0
-    for label, rows in enumerate(chosen):
-        own = len(rows) * per_row
-        if group and size + own > N_STACKED:
-            yield group
-            group, size = [], 0.0
-        group.append(label)
-        size += own
-    yield group
+def spans_side_by_side(X, n_rows):
+    """Return spans of labels, as slices, to be solved for side by side.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+    n_rows : ndarray of shape (n_labels,), int
+        Rows of each label.
+    """
+    ends = np.cumsum(n_rows * (X.nnz / X.shape[0] + 1))
+    group = (ends // N_STACKED).astype(np.int64)
+    starts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(n_rows)]
+    return [slice(*pair) for pair in pairwise(starts)]
 
 
 def minimise(problem, w, alpha, tol):
@@ -259,14 +261,13 @@ def _line_search(problem, f, change, w, step, alpha, value, size):
 def _newton_step(problem, margins, w, alpha, goal):
     """Solve for the step of each label; also tell whose gradient is above `goal`.
 
-    Rows beyond their margin have no part in it: mostly they are many.
+    Rows beyond their margin have no part in it, nor those of labels that rest.
     """
-    active = np.flatnonzero(margins)
-    rows = problem.rows[active]
-    columns = rows.T
-    residual = columns @ (problem.truth * margins)[active] - alpha * w
+    residual = problem.rows.T @ (problem.truth * margins) - alpha * w
     rho = problem.sum_columns(residual * residual)
     is_open = has_gradient = rho > goal
+    rows = problem.rows[np.flatnonzero(margins * problem.of_rows(is_open))]
+    columns = rows.T
     inner_goal = _INNER_TOL**2 * rho
     step, direction = np.zeros_like(w), residual.copy()
     for _ in range(_MAX_INNER):

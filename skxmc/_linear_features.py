@@ -6,7 +6,7 @@ from skxmc._blocks import SelectedRows, row_blocks
 from skxmc._compression import compress_labels
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import count_columns
-from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_in_memory
+from skxmc._squared_hinge import fit_squared_hinge, fits_in_memory
 
 # Root mean square norm of the features, and the rows it is measured on.
 _NORM, _N_NORM_ROWS = 4.0, 4096
@@ -58,7 +58,9 @@ def fit_linear_features(
     if n_machines:
         frequent = np.argsort(-count_columns(Y), kind="stable")[:n_machines]
         weight, bias, _ = fit_squared_hinge(
-            *(X, Y[:, np.sort(frequent)], HINGE_ALPHA * alpha),
+            X,
+            Y[:, np.sort(frequent)],
+            alpha,
             projection=np.eye(len(frequent), dtype=np.float32),
         )
         maps.append((weight, bias))

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from skxmc._compression import linear_decoder, project_labels
 from skxmc._mapped import longest_row
 from skxmc._ridge import fit_ridge
-from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge, fits_in_memory
+from skxmc._squared_hinge import fit_squared_hinge, fits_in_memory
 
 # Of the true labels on the right side of their planes, for squared hinge to be kept.
 _MIN_RECALL = 0.5
@@ -38,7 +38,9 @@ def fit_linear_map(X, Y, codes, alpha, *, loss="auto"):
     if loss == "squared_hinge" or (is_auto and _suits_hinge(X, Y, codes)):
         each_label = sp.eye_array(Y.shape[1], dtype=np.float32, format="csr")
         weight, bias, recall = fit_squared_hinge(
-            *(X, Y, HINGE_ALPHA * alpha),
+            X,
+            Y,
+            alpha,
             projection=project_labels(each_label, linear_decoder(Y, codes)),
         )
         if not is_auto or recall >= _MIN_RECALL:

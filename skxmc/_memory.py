@@ -7,15 +7,18 @@ from joblib import cpu_count
 
 from skxmc._centroids import N_STRONGEST
 from skxmc._codes import level_sizes
-from skxmc._hinge_newton import N_STACKED
+from skxmc._hinge_newton import MOST_MARKED, N_STACKED
 from skxmc._label_svd import N_OVERSAMPLES
 from skxmc._neighbors import index_bytes
 from skxmc._ridge import BLOCK_TARGETS
+from skxmc._shortlists import N_SHORTLISTED
 from skxmc._squared_hinge import BLOCK_LABELS, MOST_COPIED, N_OTHERS
 
 _FLOAT = 4
 _SPARSE = 8  # a float32 and an int32 index
-_N_WEIGHTS = 200  # that a classifier of a label keeps, about
+# Weights that a classifier of a label keeps at most, about, and for each value of its
+# rows.
+_N_WEIGHTS, _WEIGHTS_OF_VALUES = 220, 1.5
 # Rows of a network's first weights that a step of training copies, about: those of a
 # batch, their gradients and what moves them.
 _STEP_ROWS = 12_000
@@ -102,14 +105,18 @@ def _stacked_bytes(size):
 
 def classifiers_bytes(size):
     """Return the bytes of a classifier for each label, and the peak of fitting them."""
-    weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features)
-    block = min(BLOCK_TARGETS, size.n_labels)
-    dense = 4 * array_bytes(max(size.n_samples, size.n_features), block)
-    n_threads = _n_hinge_threads(size, -(-size.n_labels // block))
-    fitting = n_threads * (dense + _stacked_bytes(size))
-    # X scaled, and turned round for two kinds of products.
-    data = 3 * size.x_bytes + size.y_bytes
-    return int(weights), int(3 * weights + data + fitting)
+    n_own = size.n_samples * size.n_labels_per_sample / size.n_labels
+    n_values = _WEIGHTS_OF_VALUES * n_own * size.n_nonzero
+    weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features, n_values)
+    n_listed = min(size.n_labels, N_SHORTLISTED)
+    shortlists = _SPARSE * size.n_samples * n_listed
+    # A place of 4 bytes and a mark of 1, by row and then by label.
+    pairs = 10 * size.n_samples * (n_listed + size.n_labels_per_sample)
+    marked = 5 * min(MOST_MARKED, size.n_labels * size.n_features)
+    stacked = 5 * _SPARSE * min(N_STACKED, pairs / 10 * size.n_nonzero)
+    solving = _n_hinge_threads(size, size.n_labels) * (marked + stacked)
+    fitting = pairs + size.x_bytes / 2 + 2 * weights + solving
+    return int(weights), int(shortlists + max(2 * shortlists, fitting))
 
 
 def linear_map_bytes(size, n_components, n_targets, loss="auto"):

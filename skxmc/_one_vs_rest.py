@@ -4,26 +4,20 @@ import copy
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
+from sklearn.metrics import average_precision_score
 
 from skxmc import _nn
-from skxmc._hinge_newton import constant_planes, solve_labels, true_rows
-from skxmc._ridge import RidgeSystem
-from skxmc._squared_hinge import HINGE_ALPHA, scaled_rows, threads_for
+from skxmc._blocks import rows_of
+from skxmc._hinge_newton import minimise, spans_side_by_side, stack_rows
+from skxmc._recovery import mix_chances
+from skxmc._squared_hinge import HINGE_SHARE, scaled_rows, threads_for
 
-# Labels that a thread solves for at a time, as scores of all rows allow: products with
-# more are slower, and so are those with other numbers than multiples of 8.
-_MAX_LABELS, _MAX_SCORES = 64, 2**22
-# The rows that a label is first parted from: so many others near its own, more of
-# labels with more, and some from all over.
-_LEAST_OTHERS, _OTHERS, _SPACED = 100, 6, 200
-# Then from all others with scores above this; -1 would be exact.
-_NEAR = -0.8
-_FIRST_TOL, _TOL = 1e-2, 3e-3
+# How exactly they are solved for; more ranks no better.
+_TOL = 3e-3
 # Weights that are smaller beside the largest of their label change no ranking.
-_MIN_WEIGHT = 0.05
-# Labels that are tried, and the share of their rows that has to come out above 0.
-_N_TRIED, _MIN_RECALL = 64, 0.5
+_MIN_WEIGHT = 0.1
+# Labels, and rows at most, that they are tried with.
+_N_TRIED, _MOST_TRIED = 64, 2**14
 # Values of rows that are multiplied at once.
 _BLOCK_VALUES = 2**17
 _STORED_AS = {"float16": (np.int16, 32767), "int8": (np.int8, 127)}
@@ -98,12 +92,11 @@ class LabelClassifiers:
         return sum(part.nbytes for part in parts)
 
 
-def fit_classifiers(X, Y, alpha):
+def fit_classifiers(X, Y, shortlists, alpha):
     """Fit a support vector machine for each label, if that is worth while.
 
-    As in `fit_squared_hinge`, but for very many labels: each is solved for on rows near
-    its own and some from all over, which keep its bias near -1, and then on those that
-    come out too near; its smallest weights are left out.
+    Each parts the rows that have its label from those that have it in their shortlist:
+    it is for telling these apart.
 
     Parameters
     ----------
@@ -111,58 +104,102 @@ def fit_classifiers(X, Y, alpha):
         Input rows.
     Y : csr_array of shape (n_samples, n_labels), float32
         Label indicator.
+    shortlists : csr_array of shape (n_samples, n_labels), float32
+        Scores of the labels that each row might have.
     alpha : float
-        Strength of the penalty; positive.
+        Strength of the penalty, as for `fit_squared_hinge`; positive.
 
     Returns
     -------
     classifiers : LabelClassifiers or None
-        None where planes part fewer than half of the rows with a label from others,
-        by labels tried: classifiers are worse than nothing then. None without labels.
+        None where those of half of the rows, mixed into the scores half and half, do
+        not improve these of the other half, by average precision over pairs of labels
+        tried.
     """
-    truth = Y.tocsc()
-    if not truth.nnz:
-        return None
     X, scale = scaled_rows(X)
-    rows = _Rows(X, alpha)
-    tried = _spread_labels(np.diff(truth.indptr))
-    n_threads = threads_for(X)
-    size = int(np.clip(_MAX_SCORES // max(X.shape) // 8 * 8, 8, _MAX_LABELS))
-    with Parallel(n_threads, backend="threading") as parallel:
-
-        def in_blocks(function, truth):
-            starts = range(0, truth.shape[1], size)
-            return parallel(
-                delayed(function)(rows, truth[:, start : start + size], alpha)
-                for start in starts
-            )
-
-        n_found = sum(in_blocks(_count_found, truth[:, tried]))
-        if n_found < _MIN_RECALL * truth[:, tried].nnz:
-            return None
-        weights, biases = zip(*in_blocks(_fit_sparse, truth), strict=True)
-    weights = sp.csr_array(sp.vstack(weights))
-    weights.data *= scale
-    return LabelClassifiers(weights, np.concatenate(biases))
+    if not _improve(X, Y, shortlists, alpha):
+        return None
+    classifiers = _fit(X, _pairs(Y, shortlists), alpha)
+    classifiers.weights.data *= scale
+    return classifiers
 
 
-class _Rows:
-    """Rows, the other way round too, and what least squares know of them."""
+def _pairs(Y, shortlists):
+    """Return which rows each label is fitted on: 2 if they have it, 1 if not."""
+    parts = Y.indices, Y.indptr
+    own = sp.csr_array((np.full(Y.nnz, 2, dtype=np.int8), *parts), Y.shape)
+    parts = shortlists.indices, shortlists.indptr
+    listed = np.ones(shortlists.nnz, dtype=np.int8)
+    return own.maximum(sp.csr_array((listed, *parts), Y.shape)).tocsc()
 
-    def __init__(self, X, alpha):
-        self.X, self.columns = X, sp.csr_array(X.T)
-        self.system = RidgeSystem(X, alpha / HINGE_ALPHA)
 
-    def scores(self, W):
-        """Score all rows by weights over biases: (n_labels, n_rows)."""
-        return np.ascontiguousarray((self.system.rows @ W[:-1] + W[-1]).T)
+def _fit(X, pairs, alpha):
+    """Fit the labels that have rows; others have a score of -1."""
+    n_rows = np.diff(pairs.indptr)
+    fitted = np.flatnonzero(n_rows)
+    pairs = pairs[:, fitted]
 
-    def centroids(self, truth):
-        """Return a first step of least squares: centred sums of rows, over biases."""
-        sums = (self.columns @ truth).astype(np.float32).toarray(order="C")
-        sums -= self.system.mean[:, None] * np.diff(truth.indptr).astype(np.float32)
-        sums *= self.system.scale
-        return np.vstack([sums, np.zeros_like(sums[:1])])
+    @_nn.limited_threads(one_thread=True)
+    def solve(span):
+        return _solve(X, pairs, span, alpha)
+
+    spans = spans_side_by_side(X, n_rows[fitted])
+    parts = _nn.map_blocks(solve, spans, None, most_threads=threads_for(X))
+    n_weights = np.zeros(len(n_rows), dtype=np.int64)
+    bias = np.full(len(n_rows), -1, dtype=np.float32)
+    for span, part in zip(spans, parts, strict=True):
+        _, _, n_weights[fitted[span]], bias[fitted[span]] = part
+    indptr = np.append(0, np.cumsum(n_weights))
+    data = np.zeros(indptr[-1], dtype=np.float32)
+    columns = np.zeros(indptr[-1], dtype=np.int32)
+    for span in reversed(spans):  # each part goes once it is copied
+        some, own, _, _ = parts.pop()
+        start = indptr[fitted[span.start]]
+        data[start : start + len(some)] = some
+        columns[start : start + len(some)] = own
+    weights = sp.csr_array((data, columns, indptr), shape=(len(n_rows), X.shape[1]))
+    return LabelClassifiers(weights, bias)
+
+
+def _solve(X, pairs, span, alpha):
+    """Fit some labels: weights and their columns, how many each has, and biases."""
+    borders = pairs.indptr[span.start : span.stop + 1]
+    own = slice(borders[0], borders[-1])
+    chosen = np.split(pairs.indices[own], borders[1:-1] - borders[0])
+    is_true = np.split(pairs.data[own] > 1, borders[1:-1] - borders[0])
+    problem, columns = stack_rows(X, chosen, is_true)
+    start = np.zeros(problem.rows.shape[1], dtype=np.float32)
+    w, _ = minimise(problem, start, HINGE_SHARE * alpha, _TOL)
+    ends = np.cumsum(problem.n_columns)
+    bias, w[ends - 1] = w[ends - 1], 0
+    size, starts = np.abs(w), ends - problem.n_columns
+    largest = problem.of_columns(np.maximum.reduceat(size, starts))
+    is_kept = size > _MIN_WEIGHT * largest
+    n_kept = np.add.reduceat(is_kept, starts, dtype=np.int64)
+    return w[is_kept], columns[is_kept].astype(np.int32), n_kept, bias
+
+
+def _improve(X, Y, shortlists, alpha):
+    """Whether classifiers of half of the rows rank pairs of the others better."""
+    if not Y.nnz:
+        return False
+    tried = _spread_labels(np.bincount(Y.indices, minlength=Y.shape[1]))
+    Y, shortlists = Y[:, tried], shortlists[:, tried]
+    rows = np.flatnonzero(np.diff(shortlists.indptr) + np.diff(Y.indptr))
+    rows = np.random.default_rng(0).permutation(rows)[:_MOST_TRIED]
+    seen, unseen = (np.sort(half) for half in np.array_split(rows, 2))
+    classifiers = _fit(X[seen], _pairs(Y[seen], shortlists[seen]), alpha)
+    votes = shortlists[unseen]
+    rows = rows_of(votes)
+    is_true = Y[unseen].toarray()[rows, votes.indices] > 0
+    if not is_true.any():
+        return False
+    f = classifiers.score_pairs(X[unseen], rows, votes.indices)
+    before, after = (
+        average_precision_score(is_true, scores)
+        for scores in (votes.data, mix_chances(votes.data, f, 0.4))
+    )
+    return after > before
 
 
 def _spread_labels(counts):
@@ -171,56 +208,3 @@ def _spread_labels(counts):
     ends = np.cumsum(counts[order])
     places = (np.arange(_N_TRIED) + 0.5) / _N_TRIED * ends[-1]
     return np.unique(order[np.searchsorted(ends, places)])
-
-
-def _count_found(rows, truth, alpha):
-    """Count the rows that have a label and a score above 0."""
-    W = _fit_block(rows, truth, alpha)
-    return sum(
-        np.count_nonzero(some[true_rows(truth, label)] > 0)
-        for label, some in enumerate(rows.scores(W))
-    )
-
-
-def _fit_sparse(rows, truth, alpha):
-    """Fit some labels: sparse weights (n_labels, n_features) and biases."""
-    W = _fit_block(rows, truth, alpha)
-    size = np.abs(W[:-1])
-    W[:-1][size < _MIN_WEIGHT * size.max(axis=0)] = 0
-    # Copied: a view would keep all weights of the block.
-    return sp.csr_array(W[:-1].T), W[-1].copy()
-
-
-@_nn.limited_threads(one_thread=True)  # in each of the threads
-def _fit_block(rows, truth, alpha):
-    """Fit some labels: weights over biases, (n_features + 1, n_labels)."""
-    W, parted = constant_planes(truth, rows.X.shape[1])
-    if not len(parted):
-        return W
-    truth = truth[:, parted]
-    start = np.zeros((len(W), len(parted)), dtype=np.float32)
-    scores = rows.scores(rows.centroids(truth))
-    chosen = [_nearest(some, truth, label) for label, some in enumerate(scores)]
-    first, _ = solve_labels(rows.X, truth, chosen, start, alpha, _FIRST_TOL)
-    scores = rows.scores(first)
-    for label, (some, before) in enumerate(zip(scores, chosen, strict=True)):
-        is_near = some > _NEAR
-        is_near[before[some[before] > -1]] = True
-        is_near[true_rows(truth, label)] = True
-        chosen[label] = np.flatnonzero(is_near)
-    W[:, parted], _ = solve_labels(rows.X, truth, chosen, first, alpha, _TOL)
-    return W
-
-
-def _nearest(scores, truth, label):
-    """Choose the rows of a label, those of others with high scores, and some of all."""
-    own, n_samples = true_rows(truth, label), len(scores)
-    n_rows = _LEAST_OTHERS + (1 + _OTHERS) * len(own)
-    if n_rows >= n_samples:
-        return np.arange(n_samples)
-    scores[own] = np.inf
-    is_chosen = np.zeros(n_samples, dtype=bool)
-    is_chosen[np.argpartition(scores, -n_rows)[-n_rows:]] = True
-    n_spaced = min(_SPACED, n_samples)
-    is_chosen[(np.arange(n_spaced) * n_samples // n_spaced + label) % n_samples] = True
-    return np.flatnonzero(is_chosen)

@@ -5,6 +5,8 @@ All in index arithmetic over the batch: nothing here is as long as the labels ar
 
 import numpy as np
 
+from skxmc._blocks import rows_of
+
 
 def draw_positives(Y, n_positives, rng):
     """Draw up to `n_positives` different labels of each row.
@@ -80,7 +82,7 @@ def fill_pool(positives, negatives, max_pool_size):
 
 def find_in_pool(Y, pool):
     """Return (rows, places in the pool) of all labels of Y that are in the pool."""
-    rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
+    rows = rows_of(Y)
     places = np.searchsorted(pool, Y.indices)
     places[places == len(pool)] = 0
     found = pool[places] == Y.indices if len(pool) else np.zeros(Y.nnz, dtype=bool)

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._blocks import rows_of
 from skxmc._mapped import MappedCSR, count_columns, csr_blocks
 from skxmc._topk import fill_ranking, topk_csr
 
@@ -196,10 +197,32 @@ def blend_linear(votes, score_pairs, linear_weight):
     scores : csr_array of shape (n_samples, n_labels), float32
     """
     linear_weight = float(linear_weight)  # numpy's would make scores of 64 bits
-    rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
-    linear = score_pairs(rows, votes.indices)
+    linear = score_pairs(rows_of(votes), votes.indices)
     scores = (1 - linear_weight) * votes.data + linear_weight * np.clip(linear, 0, 1)
     return sp.csr_array((scores, votes.indices, votes.indptr), shape=votes.shape)
+
+
+def mix_chances(scores, f, weight):
+    """Mix scores with what linear classifiers say of the same pairs.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_pairs,), float32
+        Between 0 and 1.
+    f : ndarray of shape (n_pairs,), float32
+        Of classifiers of squared hinge loss, which 2 p - 1 makes least where a label
+        has the probability p.
+    weight : float
+        Share of the classifiers, between 0 and 1.
+
+    Returns
+    -------
+    mixed : ndarray of shape (n_pairs,), float32
+        Geometric means of the scores and (f + 1) / 2, which is at least 0.01: below,
+        scores decide.
+    """
+    weight = np.float32(weight)
+    return scores ** (1 - weight) * np.clip((f + 1) / 2, 0.01, 1) ** weight
 
 
 def share_among_best(scores):

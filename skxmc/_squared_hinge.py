@@ -24,8 +24,8 @@ _FIRST_TOL, _TOL = 1e-2, 1e-3
 MAX_ENTRIES = 2**31 - 1  # of rows that are put side by side
 # Each thread may copy X: values that all threads together copy at once.
 MOST_COPIED = 2**28
-# Of an `alpha` that suits least squares, what suits squared hinge.
-HINGE_ALPHA = 1 / 6
+# Of a penalty that suits least squares, what suits squared hinge.
+HINGE_SHARE = 1 / 6
 
 
 def fits_in_memory(X, Y):
@@ -34,7 +34,7 @@ def fits_in_memory(X, Y):
 
 
 def fit_squared_hinge(X, Y, alpha, projection):
-    """Solve ``min sum_i max(0, 1 - t_il f_l(x_i)) ** 2 + alpha * s * ||w_l||^2``.
+    """Solve ``min sum_i max(0, 1 - t_il f_l(x_i)) ** 2 + alpha / 6 * s * ||w_l||^2``.
 
     For each label l, with ``f_l(x) = x @ w_l + b_l`` and t 1 where the label is true
     and -1 elsewhere. s is the mean squared norm of the rows of X; the bias counts in
@@ -48,7 +48,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     Y : csr_array of shape (n_samples, n_labels), float32
         Label indicator.
     alpha : float
-        Strength of the penalty; positive.
+        Strength of the penalty, as for `fit_ridge`; positive.
     projection : ndarray of shape (n_labels, n_targets), float32
         What turns labels to codes.
 
@@ -80,10 +80,10 @@ def fit_squared_hinge(X, Y, alpha, projection):
             f"{type(Y).__name__}. Use loss='squared_error'."
         )
     rows, scale = scaled_rows(X)
-    system, truth, n_found = RidgeSystem(rows, alpha / HINGE_ALPHA), Y.tocsc(), 0
+    system, truth, n_found = RidgeSystem(rows, alpha), Y.tocsc(), 0
     weight = np.zeros((X.shape[1], projection.shape[1]), dtype=np.float32)
     bias = np.zeros(projection.shape[1], dtype=np.float32)
-    n_threads = threads_for(X)
+    n_threads, penalty = threads_for(X), HINGE_SHARE * alpha
     starts = range(0, Y.shape[1], BLOCK_LABELS)
     with (
         _nn.one_blas_thread(),
@@ -91,7 +91,7 @@ def fit_squared_hinge(X, Y, alpha, projection):
     ):
         fits = parallel(
             delayed(_fit_block)(
-                *(rows, system, truth[:, start : start + BLOCK_LABELS], alpha)
+                rows, system, truth[:, start : start + BLOCK_LABELS], penalty
             )
             for start in starts
         )

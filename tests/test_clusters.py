@@ -16,7 +16,7 @@ from skxmc._neighbors import (
     normalize_rows,
     search_exact,
 )
-from skxmc._neighbors._clusters import cluster_keys
+from skxmc._neighbors._clusters import cluster_keys, map_nearest_others
 from skxmc._nn import products_are_steady
 from skxmc._stored import StoredRows
 
@@ -216,3 +216,62 @@ def test_a_file_of_other_clusters_is_refused(parts, change):
     state = vars(parts[1]) | change
     with pytest.raises(ValueError, match="do not hold each key once"):
         _restore_clusters(KeyClusters, dict(state))
+
+
+def nearest_others(keys, k):
+    """Return the neighbours of each key, (n_keys, k), and the cosines."""
+    indices = np.full((len(keys), k), -2)
+    cosines = np.full((len(keys), k), np.nan, dtype=np.float32)
+
+    def fill(members, neighbors, similarities):
+        assert (indices[members] == -2).all()  # each key is met once
+        indices[members], cosines[members] = neighbors, similarities
+
+    map_nearest_others(fill, keys, k)
+    return indices, cosines
+
+
+def test_most_of_the_nearest_others_are_found():
+    lengths = np.linspace(0.1, 9, N_KEYS, dtype=np.float32)
+    keys = clustered(N_KEYS, 16, 0) * lengths[:, None]
+    indices, cosines = nearest_others(keys, K)
+    unit = normalize_rows(keys)
+    products = unit @ unit.T
+    np.testing.assert_allclose(
+        cosines, np.take_along_axis(products, indices, axis=1), atol=1e-5
+    )
+    np.fill_diagonal(products, -np.inf)
+    nearest = np.argsort(-products, axis=1)[:, :K]
+    found = [len(np.intersect1d(*pair)) for pair in zip(indices, nearest, strict=True)]
+    assert np.mean(found) > 0.9 * K
+    assert (indices != np.arange(N_KEYS)[:, None]).all()
+
+
+@pytest.mark.parametrize("n_keys", [1, 2, 5])
+def test_few_keys_have_fewer_others_than_wanted(n_keys):
+    indices, cosines = nearest_others(unit_keys(n_keys), 4)
+    n_others = min(4, n_keys - 1)
+    assert ((indices >= 0).sum(axis=1) == n_others).all()
+    assert (np.isneginf(cosines) == (indices < 0)).all()
+    for number, own in enumerate(indices):
+        assert set(own[own >= 0]) <= {*range(n_keys)} - {number}
+
+
+def test_keys_that_are_all_alike_or_zero_have_others_too():
+    for keys in (np.zeros((30, 4)), np.ones((30, 4))):
+        indices, _ = nearest_others(keys.astype(np.float32), 3)
+        assert (indices >= 0).all()
+
+
+def test_others_are_the_same_on_any_number_of_threads(monkeypatch):
+    found = []
+    for count in (1, 3):
+        monkeypatch.setattr("skxmc._nn._threads.n_available", lambda count=count: count)
+        found.append(nearest_others(unit_keys(), K))
+    np.testing.assert_array_equal(*found)
+
+
+def test_others_are_found_where_products_are_not_steady(monkeypatch):
+    monkeypatch.setattr("skxmc._neighbors._clusters.products_are_steady", lambda: False)
+    indices, _ = nearest_others(unit_keys(300), K)
+    assert (indices >= 0).all()

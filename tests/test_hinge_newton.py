@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize
 
-from skxmc._hinge_newton import minimise, stack_rows
+from skxmc._hinge_newton import minimise, spans_side_by_side, stack_rows
 
 
 def random_rows(n_rows, n_columns, seed):
@@ -33,11 +33,14 @@ def with_ones(A):
     return np.hstack([A.toarray().astype(float), np.ones((A.shape[0], 1))])
 
 
-def test_rows_are_stacked_with_the_columns_that_they_have(problem):
+@pytest.mark.parametrize("most_marked", [0, 2**23])
+def test_rows_are_stacked_with_their_columns(problem, most_marked, monkeypatch):
+    monkeypatch.setattr("skxmc._hinge_newton.MOST_MARKED", most_marked)
     X, chosen, truth = problem
     stacked, columns = stack_rows(X, chosen, truth)
     blocks = []
-    for rows, own in zip(chosen, columns, strict=True):
+    ends = np.cumsum(stacked.n_columns)[:-1]
+    for rows, own in zip(chosen, np.split(columns, ends), strict=True):
         blocks.append(with_ones(X[rows])[:, own])
         left_out = np.setdiff1d(np.arange(X.shape[1]), own)
         assert own[-1] == X.shape[1]
@@ -56,9 +59,8 @@ def test_each_label_has_the_minimum_of_its_own_rows(problem, alpha):
     w, f = minimise(stacked, w, alpha, 1e-4)
     np.testing.assert_allclose(f, stacked.rows @ w, rtol=1e-4, atol=1e-5)
     ends = np.cumsum(stacked.n_columns)[:-1]
-    for rows, own, is_true, found in zip(
-        chosen, columns, truth, np.split(w, ends), strict=True
-    ):
+    parts = np.split(columns, ends), truth, np.split(w, ends)
+    for rows, own, is_true, found in zip(chosen, *parts, strict=True):
         A, t = with_ones(X[rows])[:, own], np.where(is_true, 1.0, -1.0)
         best = minimize(
             objective, np.zeros(len(own)), (A, t, alpha), jac=True, tol=1e-10
@@ -74,7 +76,7 @@ def test_rows_without_values_have_the_bias_alone():
     # (1 - b)^2 + 3 (1 + b)^2 + b^2 is least where 10 b = -4
     np.testing.assert_allclose(w, [-0.4], rtol=1e-3)
     np.testing.assert_allclose(f, 4 * [-0.4], rtol=1e-3)
-    assert [*columns[0]] == [3]
+    assert [*columns] == [3]
 
 
 def test_a_start_at_the_minimum_stays_there(problem):
@@ -84,3 +86,27 @@ def test_a_start_at_the_minimum_stays_there(problem):
     best, _ = minimise(stacked, zero, 0.5, 1e-4)
     again, _ = minimise(stacked, best, 0.5, 1e-3)
     np.testing.assert_array_equal(again, best)
+
+
+def test_labels_are_solved_for_alike_alone_and_beside_others(problem):
+    """Labels that rest sooner leave the others' steps as they are."""
+    X, chosen, truth = problem
+    stacked, _ = stack_rows(X, chosen, truth)
+    zero = np.zeros(stacked.rows.shape[1], dtype=np.float32)
+    together, _ = minimise(stacked, zero, 0.5, 1e-3)
+    ends = np.cumsum(stacked.n_columns)[:-1]
+    parts = truth, np.split(together, ends)
+    for rows, is_true, found in zip(chosen, *parts, strict=True):
+        alone, _ = stack_rows(X, [rows], [is_true])
+        w, _ = minimise(alone, np.zeros(len(found), dtype=np.float32), 0.5, 1e-3)
+        np.testing.assert_allclose(found, w, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 500, 2**19])
+def test_every_label_is_in_one_span(problem, size, monkeypatch):
+    monkeypatch.setattr("skxmc._hinge_newton.N_STACKED", size)
+    n_rows = np.array([200, 60, 1, 25, 30])
+    spans = spans_side_by_side(problem[0], n_rows)
+    assert [n for span in spans for n in range(5)[span]] == [*range(5)]
+    if size == 1:
+        assert len(spans) == 5

@@ -67,10 +67,12 @@ ALLOWED = {
         "_nn",
         "_one_vs_rest",
         "_recovery",
+        "_shortlists",
         "_squared_hinge",
         "metrics",
     },
-    "_one_vs_rest": {"_hinge_newton", "_nn", "_ridge", "_squared_hinge"},
+    "_one_vs_rest": {"_blocks", "_hinge_newton", "_nn", "_recovery", "_squared_hinge"},
+    "_shortlists": {"_neighbors", "_recovery", "_topk"},
     "_linear_map": {"_compression", "_mapped", "_ridge", "_squared_hinge"},
     "_squared_hinge": {"_hinge_newton", "_mapped", "_nn", "_ridge"},
     "_mhe": {
@@ -164,6 +166,7 @@ ALLOWED = {
         "_label_svd",
         "_neighbors",
         "_ridge",
+        "_shortlists",
         "_squared_hinge",
     },
     "_persistence": {"_model_files", "_model_schema", "_stored", "_version"},
@@ -195,7 +198,7 @@ ALLOWED = {
     "_label_sketch": {"_label_svd", "_mapped"},
     "_label_svd": {"_mapped"},
     "_neighbors": {"_blocks", "_forked", "_nn", "_pairs", "_stored", "_topk"},
-    "_recovery": {"_mapped", "_pairs", "_topk"},
+    "_recovery": {"_blocks", "_mapped", "_pairs", "_topk"},
     "_ridge": {"_freed", "_mapped", "_nn"},
     "_targets": {"_mapped", "_validation"},
     "display": {
@@ -219,7 +222,8 @@ ALLOWED = {
         "model_selection",
     },
     "_centroids": {"_mapped"},
-    "_codes": {"_mapped"},
+    "_codes": {"_blocks", "_mapped"},
+    "_picks": {"_blocks"},
     "datasets": {"_mapped", "_tags", "_validation"},
 }
 # Heavy packages, and the only module or folder that imports each.

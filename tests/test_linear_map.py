@@ -14,7 +14,7 @@ from skxmc._compression import compress_labels
 from skxmc._linear_features import fit_linear_features
 from skxmc._linear_map import fit_linear_map
 from skxmc._mapped import MappedCSR
-from skxmc._squared_hinge import HINGE_ALPHA, fit_squared_hinge
+from skxmc._squared_hinge import fit_squared_hinge
 
 
 def one_hot(y):
@@ -110,9 +110,7 @@ def test_linear_features_of_classes_are_their_scores(clusters):
     X, Y = sp.csr_array(clusters[0], dtype=np.float32), clusters[1]
     rng = np.random.RandomState(0)
     weight, bias = fit_linear_features(X, Y, 8, 3.0, rng, of_classes=True)
-    expected, offset, _ = fit_squared_hinge(
-        X, Y, HINGE_ALPHA * 3, np.eye(8, dtype=np.float32)
-    )
+    expected, offset, _ = fit_squared_hinge(X, Y, 3, np.eye(8, dtype=np.float32))
     scale = np.linalg.norm(weight) / np.linalg.norm(expected)
     np.testing.assert_allclose(weight, scale * expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(bias, scale * offset, rtol=1e-4, atol=1e-6)
@@ -136,7 +134,7 @@ def test_frequent_labels_stand_beside_the_codes_where_there_are_more_labels(tags
     np.testing.assert_allclose(norms, np.sqrt(8), rtol=1e-4)
     most = np.sort(np.argsort(-Y.sum(axis=0), kind="stable")[:4])
     expected, offset, _ = fit_squared_hinge(
-        X, Y[:, most], 3.0 * HINGE_ALPHA, np.eye(4, dtype=np.float32)
+        X, Y[:, most], 3.0, np.eye(4, dtype=np.float32)
     )
     truth = (X @ expected + offset).ravel()
     assert np.corrcoef(parts[1].ravel(), truth)[0, 1] > 0.999

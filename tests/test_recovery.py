@@ -17,6 +17,7 @@ from skxmc._recovery import (
     LabelStore,
     blend_linear,
     cap_multiplicities,
+    mix_chances,
     neighbor_weights,
     rank_votes,
     unique_label_rows,
@@ -244,3 +245,13 @@ def test_a_pickled_store_comes_back_as_it_was(shape, share, key_per_set):
         assert np.array_equal(part, expected)
     assert back.sets.shape == store.sets.shape
     assert len(pickled) < 1200 + share * store.n_bytes
+
+
+def test_chances_are_mixed_in_as_geometric_means():
+    scores = np.array([0.5, 0.5, 0.5, 0.0], dtype=np.float32)
+    f = np.array([1.0, 0.0, -3.0, 1.0], dtype=np.float32)
+    found = mix_chances(scores, f, np.float64(0.25))
+    expected = [0.5**0.75, 0.5**0.75 * 0.5**0.25, 0.5**0.75 * 0.01**0.25, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(mix_chances(scores, f, 0), scores)

@@ -7,7 +7,13 @@ import scipy.sparse as sp
 
 from skxmc._blocks import row_blocks
 from skxmc._neighbors._exact import normalize_rows, search_exact, search_spans
-from skxmc._nn import grouped_products, products_are_steady, steady_products
+from skxmc._nn import (
+    grouped_products,
+    map_blocks,
+    one_blas_thread,
+    products_are_steady,
+    steady_products,
+)
 from skxmc._topk import topk_dense
 
 # Clusters that are searched at least, and the share of the nearest keys to be found.
@@ -17,6 +23,9 @@ _LEAST_KEYS = 8
 # Rounds of k-means, and the keys that it sees of each cluster: with more of them hardly
 # more of the nearest keys are found.
 _N_ROUNDS, _SEEN_KEYS = 2, 64
+# Clusters that keys look for others in, how many others at most, spaced where there are
+# more, and how many keys look for them at once.
+_OTHER_CLUSTERS, _MOST_OTHERS, _MEMBERS = 8, 2**14, 128
 # Columns of the keys that are moved at once, and keys that are assigned at once.
 _MOVED_COLUMNS, _ASSIGNED_KEYS = 16, 8192
 
@@ -152,12 +161,70 @@ class KeyClusters:
         return sum(part.nbytes for part in parts)
 
 
+def map_nearest_others(function, keys, k):
+    """Find for each key most of the `k` others that are most similar to it.
+
+    Keys of a cluster look among those of the clusters nearest to it, so that all of
+    them are one product: of n keys, 8 n sqrt(n) products in all.
+
+    Parameters
+    ----------
+    function : callable
+        What to make of the neighbours of some keys, in threads, given three arrays: the
+        numbers of these keys, (n,), of their neighbours in no order, (n, k), -1 where
+        there are too few, and the cosines of both, (n, k), -inf then.
+    keys : ndarray of shape (n_keys, n_components), float32
+        Vectors of any length.
+    k : int
+
+    Returns
+    -------
+    results : list
+        What the function returns; each key has been in one call.
+    """
+    means = _means(keys, int(np.ceil(np.sqrt(len(keys)))))
+    nearest = _nearest(keys, means)
+    order = np.argsort(nearest, kind="stable")
+    ends = np.cumsum(np.bincount(nearest, minlength=len(means)))
+    clusters = np.split(order, ends[:-1])
+    near = np.argsort(-_products(means, means), axis=1, kind="stable")
+
+    def search(block):
+        number, own = block
+        found = [clusters[other] for other in near[number, :_OTHER_CLUSTERS]]
+        others = np.concatenate(found)
+        others = others[:: -(-len(others) // _MOST_OTHERS)]
+        return function(own, *_nearest_of(keys, own, others, k))
+
+    blocks = [
+        (number, own[start : start + _MEMBERS])
+        for number, own in enumerate(clusters)
+        for start in range(0, len(own), _MEMBERS)
+    ]
+    with one_blas_thread():  # products of one thread, whatever their number
+        return map_blocks(search, blocks, None, most_threads=len(blocks))
+
+
+def _nearest_of(keys, members, others, k):
+    """Return the nearest of some keys to members of a cluster, and the cosines."""
+    products = normalize_rows(keys[members]) @ normalize_rows(keys[others]).T
+    products[members[:, None] == others] = -np.inf
+    n_found = min(k, len(others))
+    best = np.argpartition(-products, n_found - 1, axis=1)[:, :n_found]
+    similarities = np.full((len(members), k), -np.inf, dtype=np.float32)
+    similarities[:, :n_found] = np.take_along_axis(products, best, axis=1)
+    indices = np.full((len(members), k), -1)
+    indices[:, :n_found] = others[best]
+    return np.where(np.isneginf(similarities), -1, indices), similarities
+
+
 def _means(keys, n_clusters):
     """Return directions of the means of clusters, by k-means of some of the keys."""
     rng = np.random.default_rng(0)
-    means = keys[rng.choice(len(keys), n_clusters, replace=False)]
+    means = normalize_rows(keys[rng.choice(len(keys), n_clusters, replace=False)])
     n_seen = min(len(keys), _SEEN_KEYS * n_clusters)
     seen = keys[np.sort(rng.choice(len(keys), n_seen, replace=False))]
+    normalize_rows(seen, out=seen)
     for _ in range(_N_ROUNDS):
         nearest = _nearest(seen, means)
         ones = np.ones(n_seen, dtype=np.float32)
@@ -171,4 +238,9 @@ def _means(keys, n_clusters):
 def _nearest(keys, means):
     """Return the number of the mean nearest to each key, the first of equal ones."""
     blocks = row_blocks(keys, _ASSIGNED_KEYS)
-    return np.concatenate([steady_products(b, means).argmax(axis=1) for b in blocks])
+    return np.concatenate([_products(some, means).argmax(axis=1) for some in blocks])
+
+
+def _products(A, B):
+    """Compute ``A @ B.T``, as steadily as can be had."""
+    return steady_products(A, B) if products_are_steady() else A @ B.T

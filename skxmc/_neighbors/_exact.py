@@ -5,7 +5,13 @@ from itertools import repeat
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._blocks import ROWS_AT_ONCE, filled_up, row_blocks, searched_rows
+from skxmc._blocks import (
+    ROWS_AT_ONCE,
+    filled_up,
+    row_blocks,
+    rows_of,
+    searched_rows,
+)
 from skxmc._nn import (
     has_whole_numbers,
     products_are_steady,
@@ -116,11 +122,6 @@ def raise_pairs(found, queries, keys, added):
     ends = np.cumsum(np.bincount(rows, minlength=len(indices)))
     parts = total[order], numbers[order], np.append(0, ends)
     return topk_csr(sp.csr_array(parts, shape=added.shape), indices.shape[1])
-
-
-def rows_of(A):
-    """Return the row of each stored value of a CSR matrix."""
-    return np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
 
 
 def score_pairs(queries, rows, keys, numbers):

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import scipy.sparse as sp
 
-from skxmc._blocks import row_blocks
-from skxmc._neighbors._exact import Ranking, rows_of
+from skxmc._blocks import row_blocks, rows_of
+from skxmc._neighbors._exact import Ranking
 
 # Sparse keys compared at once: with 64 queries 16 MiB of similarities.
 _SHARD_KEYS = 2**16
