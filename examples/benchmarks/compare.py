@@ -62,7 +62,7 @@ FOR_THE_TAIL = {"encoder_weight": 0.7, "popularity": -0.6}
 ENTRIES = {
     "DECLARE": Entry("declare", {}),
     "DECLARE, 4 bits": Entry("declare", {"storage": "int4"}),
-    "DECLARE, classifiers": Entry("declare", {"classifier_weight": 0.6}),
+    "DECLARE, no classifiers": Entry("declare", {"classifier_weight": 0}),
     "MultiHead": Entry("multi_head", {}),
     "MultiHead, 4 bits": Entry("multi_head", {"storage": "int4"}),
     "MultiHead, no votes": Entry("multi_head", WITHOUT_VOTES),

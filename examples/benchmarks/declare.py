@@ -43,6 +43,8 @@ RUNS = [
     ("debian-depends", "default", {}),
 ]
 PERCEPTRON = {"hidden_layer_sizes": (256,)}
+CODES = {"classifier_weight": 0}
+SHORT, SHORTER = ({**CODES, "n_components": n} for n in (64, 32))
 ABLATION = [
     ("default", {}),
     ("paper", PAPER),
@@ -52,7 +54,8 @@ ABLATION = [
     ("neighbours only", {"decoder": "neighbors"}),
     ("linear decoder only", {"decoder": "linear"}),
     ("no votes of like inputs", {"input_weight": 0}),
-    ("classifiers, 0.3", {"classifier_weight": 0.3}),
+    ("no classifiers", {"classifier_weight": 0}),
+    ("classifiers, 0.4", {"classifier_weight": 0.4}),
     ("classifiers, 0.6", {"classifier_weight": 0.6}),
     ("squared hinge", {"loss": "squared_hinge"}),
     ("squared hinge, more penalty", {"loss": "squared_hinge", "ridge_alpha": 12}),
@@ -63,23 +66,24 @@ ABLATION = [
         PERCEPTRON | {"early_stopping": True, "max_epochs": 20},
     ),
     ("perceptron only", PERCEPTRON | {"ridge_alpha": None, "max_epochs": 15}),
-    ("512 components", {"n_components": 512}),
-    ("128 components", {"n_components": 128}),
-    ("64 components", {"n_components": 64}),
+    # What codes are worth by themselves:
+    ("512 components", CODES | {"n_components": 512}),
+    ("128 components", CODES | {"n_components": 128}),
+    ("64 components", CODES | {"n_components": 64}),
     *(
-        (f"64 components, {method}", {"n_components": 64, "compression": method})
+        (f"64 components, {method}", SHORT | {"compression": method})
         for method in ("svd", "predictable", "neighbors")
     ),
-    ("32 components", {"n_components": 32}),
+    ("32 components", CODES | {"n_components": 32}),
     *(
-        (f"32 components, {method}", {"n_components": 32, "compression": method})
+        (f"32 components, {method}", SHORTER | {"compression": method})
         for method in ("svd", "predictable")
     ),
     *(
-        (f"compression='{method}'", {"compression": method})
+        (f"compression='{method}'", CODES | {"compression": method})
         for method in ("svd", "neighbors")
     ),
-    ("rare_label_weight=0.25", {"rare_label_weight": 0.25}),
+    ("rare_label_weight=0.25", CODES | {"rare_label_weight": 0.25}),
 ]
 
 
