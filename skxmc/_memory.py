@@ -110,12 +110,14 @@ def classifiers_bytes(size):
     weights = _SPARSE * size.n_labels * min(_N_WEIGHTS, size.n_features, n_values)
     n_listed = min(size.n_labels, N_SHORTLISTED)
     shortlists = _SPARSE * size.n_samples * n_listed
-    # A place of 4 bytes and a mark of 1, by row and then by label.
-    pairs = 10 * size.n_samples * (n_listed + size.n_labels_per_sample)
-    marked = 5 * min(MOST_MARKED, size.n_labels * size.n_features)
-    stacked = 5 * _SPARSE * min(N_STACKED, pairs / 10 * size.n_nonzero)
+    n_pairs = size.n_samples * (n_listed + size.n_labels_per_sample)
+    n_groups = max(1, n_pairs * size.n_nonzero / N_STACKED)
+    # For each number a mark of 1 byte and a place of 4.
+    marked = 5 * min(MOST_MARKED, size.n_labels / n_groups * size.n_features)
+    stacked = 5 * _SPARSE * min(N_STACKED, n_pairs * size.n_nonzero)
     solving = _n_hinge_threads(size, size.n_labels) * (marked + stacked)
-    fitting = pairs + size.x_bytes / 2 + 2 * weights + solving
+    # The same of pairs, by row and then by label.
+    fitting = 10 * n_pairs + size.x_bytes / 2 + 2 * weights + solving
     return int(weights), int(shortlists + max(2 * shortlists, fitting))
 
 
