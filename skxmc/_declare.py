@@ -17,7 +17,7 @@ from skxmc._base import (
     record_training,
     rest_of,
 )
-from skxmc._blocks import SelectedRows, rows_of
+from skxmc._blocks import SelectedRows
 from skxmc._compression import compress_labels, linear_decoder, project_labels
 from skxmc._freed import return_freed_memory
 from skxmc._linear_map import fit_linear_map
@@ -37,13 +37,12 @@ from skxmc._recovery import (
     LabelStore,
     blend_linear,
     cap_multiplicities,
-    mix_chances,
     neighbor_weights,
     rank_votes,
     share_among_best,
     vote,
 )
-from skxmc._shortlists import shortlist_labels, shortlisted
+from skxmc._shortlists import blend_classifiers, shortlist_labels
 from skxmc._squared_hinge import fits_in_memory
 from skxmc.metrics import precision_at_k
 
@@ -535,13 +534,10 @@ class DECLAREClassifier(BaseXMCClassifier):
     def _blend(self, X, codes):
         """Return the votes, mixed with linear scores and classifiers if wanted."""
         scores = self._blend_linear(X, codes)
-        if self._classifies():
-            f = np.full(scores.nnz, -1, dtype=np.float32)
-            rows, listed = rows_of(scores), shortlisted(scores)
-            pairs = rows[listed], scores.indices[listed]
-            f[listed] = self._classifiers.score_pairs(X, *pairs)
-            scores.data = mix_chances(scores.data, f, self.classifier_weight)
-        return scores
+        if not self._classifies():
+            return scores
+        score_pairs = partial(self._classifiers.score_pairs, X)
+        return blend_classifiers(scores, score_pairs, self.classifier_weight)
 
     def _blend_linear(self, X, codes):
         """Return the votes, mixed with linear scores if wanted."""
@@ -603,13 +599,12 @@ class DECLAREClassifier(BaseXMCClassifier):
         voters = np.flatnonzero(weights)
         weights = weights[voters]
         factor = 1 - self.linear_weight if self.decoder == "blend" else 1.0
+        scores = self._blend(x, codes)
         if self._classifies():  # which raise or lower all parts of a score alike
-            before, after = (
-                find(x, codes)[0, label] for find in (self._blend_linear, self._blend)
-            )
-            factor *= after / before if before else 0.0
+            before = self._blend_linear(x, codes)[0, label]
+            factor *= scores[0, label] / before if before else 0.0
         if self._form.is_single_label:
-            factor /= self._blend(x, codes).sum() or 1.0
+            factor /= scores.sum() or 1.0
         carries = store.sets[:, [label]].toarray()[store.set_of_row[voters], 0] > 0
         return store.rows[voters], weights, factor * weights * carries
 

@@ -132,13 +132,14 @@ def solve_labels(X, truth, chosen, start, alpha, tol):
     weights, n_found = np.zeros(start.shape, dtype=np.float32), 0
     has_label = np.zeros(X.shape[0], dtype=bool)
     for span in spans_side_by_side(X, np.array([*map(len, chosen)])):
-        labels, rows, is_true = range(*span.indices(len(chosen))), chosen[span], []
+        labels, rows = np.arange(span.start, span.stop), chosen[span]
+        is_true = []
         for label, some in zip(labels, rows, strict=True):
             has_label[true_rows(truth, label)] = True
             is_true.append(has_label[some])
             has_label[true_rows(truth, label)] = False
         problem, columns = stack_rows(X, rows, is_true)
-        of_column = np.repeat(np.asarray(labels), problem.n_columns)
+        of_column = np.repeat(labels, problem.n_columns)
         w, f = minimise(problem, start[columns, of_column], alpha, tol)
         weights[columns, of_column] = w
         n_found += np.sum((problem.truth > 0) & (f > 0))

@@ -1,6 +1,7 @@
 """A linear classifier for each of very many labels, of few weights."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from skxmc import _nn
 from skxmc._blocks import rows_of
 from skxmc._hinge_newton import minimise, spans_side_by_side, stack_rows
+from skxmc._mapped import count_columns
 from skxmc._recovery import mix_chances
 from skxmc._squared_hinge import HINGE_SHARE, scaled_rows, threads_for
 
@@ -16,8 +18,9 @@ from skxmc._squared_hinge import HINGE_SHARE, scaled_rows, threads_for
 _TOL = 3e-3
 # Weights that are smaller beside the largest of their label change no ranking.
 _MIN_WEIGHT = 0.1
-# Labels, and rows at most, that they are tried with.
-_N_TRIED, _MOST_TRIED = 64, 2**14
+# Labels, and rows at most, that they are tried with, and their share of the scores:
+# with more, some sets that they improve fail, with less, some that they do not pass.
+_N_TRIED, _MOST_TRIED, _TRIED_WEIGHT = 64, 2**14, 0.4
 # Values of rows that are multiplied at once.
 _BLOCK_VALUES = 2**17
 _STORED_AS = {"float16": (np.int16, 32767), "int8": (np.int8, 127)}
@@ -112,9 +115,8 @@ def fit_classifiers(X, Y, shortlists, alpha):
     Returns
     -------
     classifiers : LabelClassifiers or None
-        None where those of half of the rows, mixed into the scores half and half, do
-        not improve these of the other half, by average precision over pairs of labels
-        tried.
+        None where those of half of the rows, mixed into the shortlists of the other
+        half, do not improve these, by average precision over the pairs of labels tried.
     """
     X, scale = scaled_rows(X)
     if not _improve(X, Y, shortlists, alpha):
@@ -139,11 +141,8 @@ def _fit(X, pairs, alpha):
     fitted = np.flatnonzero(n_rows)
     pairs = pairs[:, fitted]
 
-    @_nn.limited_threads(one_thread=True)
-    def solve(span):
-        return _solve(X, pairs, span, alpha)
-
     spans = spans_side_by_side(X, n_rows[fitted])
+    solve = partial(_solve, X, pairs, alpha)
     parts = _nn.map_blocks(solve, spans, None, most_threads=threads_for(X))
     n_weights = np.zeros(len(n_rows), dtype=np.int64)
     bias = np.full(len(n_rows), -1, dtype=np.float32)
@@ -161,7 +160,7 @@ def _fit(X, pairs, alpha):
     return LabelClassifiers(weights, bias)
 
 
-def _solve(X, pairs, span, alpha):
+def _solve(X, pairs, alpha, span):
     """Fit some labels: weights and their columns, how many each has, and biases."""
     borders = pairs.indptr[span.start : span.stop + 1]
     own = slice(borders[0], borders[-1])
@@ -183,7 +182,7 @@ def _improve(X, Y, shortlists, alpha):
     """Whether classifiers of half of the rows rank pairs of the others better."""
     if not Y.nnz:
         return False
-    tried = _spread_labels(np.bincount(Y.indices, minlength=Y.shape[1]))
+    tried = _spread_labels(count_columns(Y))
     Y, shortlists = Y[:, tried], shortlists[:, tried]
     rows = np.flatnonzero(np.diff(shortlists.indptr) + np.diff(Y.indptr))
     rows = np.random.default_rng(0).permutation(rows)[:_MOST_TRIED]
@@ -197,7 +196,7 @@ def _improve(X, Y, shortlists, alpha):
     f = classifiers.score_pairs(X[unseen], rows, votes.indices)
     before, after = (
         average_precision_score(is_true, scores)
-        for scores in (votes.data, mix_chances(votes.data, f, 0.4))
+        for scores in (votes.data, mix_chances(votes.data, f, _TRIED_WEIGHT))
     )
     return after > before
 

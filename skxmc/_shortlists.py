@@ -1,14 +1,38 @@
-"""The labels that neighbours vote for, of each training row."""
+"""The labels that each row has most votes for, which classifiers tell apart."""
 
 import numpy as np
 import scipy.sparse as sp
 
+from skxmc._blocks import rows_of
 from skxmc._neighbors import map_nearest_others
-from skxmc._recovery import neighbor_weights, vote
+from skxmc._recovery import mix_chances, neighbor_weights, vote
 from skxmc._topk import topk_csr
 
 # Labels of a row.
 N_SHORTLISTED = 30
+
+
+def blend_classifiers(scores, score_pairs, classifier_weight):
+    """Mix scores with those of the labels' classifiers.
+
+    Parameters
+    ----------
+    scores : csr_array of shape (n_samples, n_labels), float32
+        Between 0 and 1.
+    score_pairs : callable
+        Computes what classifiers say of pairs, given their rows and their labels.
+    classifier_weight : float
+        See `mix_chances`. Labels that are not shortlisted have its least chance.
+
+    Returns
+    -------
+    scores : csr_array of shape (n_samples, n_labels), float32
+    """
+    listed = shortlisted(scores)
+    f = np.full(scores.nnz, -1, dtype=np.float32)
+    f[listed] = score_pairs(rows_of(scores)[listed], scores.indices[listed])
+    mixed = mix_chances(scores.data, f, classifier_weight)
+    return sp.csr_array((mixed, scores.indices, scores.indptr), shape=scores.shape)
 
 
 def shortlisted(scores):

@@ -71,8 +71,15 @@ ALLOWED = {
         "_squared_hinge",
         "metrics",
     },
-    "_one_vs_rest": {"_blocks", "_hinge_newton", "_nn", "_recovery", "_squared_hinge"},
-    "_shortlists": {"_neighbors", "_recovery", "_topk"},
+    "_one_vs_rest": {
+        "_blocks",
+        "_hinge_newton",
+        "_mapped",
+        "_nn",
+        "_recovery",
+        "_squared_hinge",
+    },
+    "_shortlists": {"_blocks", "_neighbors", "_recovery", "_topk"},
     "_linear_map": {"_compression", "_mapped", "_ridge", "_squared_hinge"},
     "_squared_hinge": {"_hinge_newton", "_mapped", "_nn", "_ridge"},
     "_mhe": {

@@ -164,23 +164,18 @@ class KeyClusters:
 def map_nearest_others(function, keys, k):
     """Find for each key most of the `k` others that are most similar to it.
 
-    Keys of a cluster look among those of the clusters nearest to it, so that all of
-    them are one product: of n keys, 8 n sqrt(n) products in all.
+    Keys of a cluster look among those of the clusters nearest to it, so that many of
+    them are one product: of n keys, about 8 n sqrt(n) products in all.
 
     Parameters
     ----------
     function : callable
-        What to make of the neighbours of some keys, in threads, given three arrays: the
-        numbers of these keys, (n,), of their neighbours in no order, (n, k), -1 where
-        there are too few, and the cosines of both, (n, k), -inf then.
+        What takes the neighbours of some keys, in threads, as three arrays: the numbers
+        of these keys, (n,), of their neighbours in no order, (n, k), -1 where there are
+        too few, and the cosines of both, (n, k), -inf then. Each key is in one call.
     keys : ndarray of shape (n_keys, n_components), float32
         Vectors of any length.
     k : int
-
-    Returns
-    -------
-    results : list
-        What the function returns; each key has been in one call.
     """
     means = _means(keys, int(np.ceil(np.sqrt(len(keys)))))
     nearest = _nearest(keys, means)
@@ -194,7 +189,7 @@ def map_nearest_others(function, keys, k):
         found = [clusters[other] for other in near[number, :_OTHER_CLUSTERS]]
         others = np.concatenate(found)
         others = others[:: -(-len(others) // _MOST_OTHERS)]
-        return function(own, *_nearest_of(keys, own, others, k))
+        function(own, *_nearest_of(keys, own, others, k))
 
     blocks = [
         (number, own[start : start + _MEMBERS])
@@ -202,7 +197,7 @@ def map_nearest_others(function, keys, k):
         for start in range(0, len(own), _MEMBERS)
     ]
     with one_blas_thread():  # products of one thread, whatever their number
-        return map_blocks(search, blocks, None, most_threads=len(blocks))
+        map_blocks(search, blocks, None, most_threads=len(blocks))
 
 
 def _nearest_of(keys, members, others, k):
